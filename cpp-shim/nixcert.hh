@@ -1,0 +1,123 @@
+#pragma once
+/**
+ * @file
+ * Certificates for signing Nix packages: the verifier as C++ sees it.
+ *
+ * Nothing here throws, and nothing here needs Nix or cxx headers. Whatever
+ * goes wrong inside refuses.
+ */
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nixcert {
+
+/**
+ * A certified key by which an object is signed.
+ */
+struct CertifiedKey
+{
+    /** The raw Ed25519 public key, 32 bytes. Two certificates of one key are one key. */
+    std::string publicKey;
+    /** Who holds it: the label in the leaf certificate. */
+    std::string label;
+    /** The serial number of the leaf certificate. */
+    uint64_t serial = 0;
+    /** The name of the CA in `trusted-ca-keys`. */
+    std::string authority;
+};
+
+/**
+ * A certificate signature that does not count.
+ */
+struct Refusal
+{
+    /** The reason code, in kebab case; FORMAT.md lists them. */
+    std::string code;
+    /** One sentence for people: whose signature, why not, what would help. */
+    std::string message;
+};
+
+struct Judgement
+{
+    /** The distinct certified keys whose signatures count. Empty means: refuse. */
+    std::vector<CertifiedKey> keys;
+    /**
+     * Why certificate signatures were refused, the most useful first, at
+     * most `maxRefusals`. Signatures without a certificate are not listed.
+     */
+    std::vector<Refusal> refusals;
+};
+
+/** As many refusals as a judgement lists. */
+constexpr size_t maxRefusals = 8;
+
+/**
+ * When an object is judged, in seconds since the Unix epoch.
+ */
+struct Times
+{
+    uint64_t now = 0;
+    /** When this store registered the object, if it is already valid here. */
+    std::optional<uint64_t> registered;
+};
+
+/**
+ * @return Whether a key or signature name has the form of a certificate's,
+ * `LABEL.nixcert1.…`. Keys of this form never become trusted keys implicitly.
+ */
+bool isCertifiedName(std::string_view name) noexcept;
+
+/**
+ * Judges objects by the certificates that ride in their signatures' names.
+ * One may be used by several threads at once.
+ */
+class Verifier
+{
+public:
+    /**
+     * @param trustedCaKeys Entries of `trusted-ca-keys`, each `name:base64`.
+     * @param hostName The value of `ca-host-name`; empty if there is none.
+     */
+    Verifier(const std::vector<std::string> & trustedCaKeys, std::string_view hostName) noexcept;
+    ~Verifier();
+    Verifier(const Verifier &) = delete;
+    Verifier & operator=(const Verifier &) = delete;
+
+    /**
+     * @return What is wrong with the configuration; empty if nothing is. A
+     * verifier whose configuration is broken refuses every certificate.
+     */
+    std::string configurationError() const noexcept;
+
+    /**
+     * Judge a store object.
+     *
+     * @param fingerprint What is signed, as `ValidPathInfo::fingerprint()` makes it.
+     */
+    Judgement judgePath(
+        std::string_view fingerprint, const std::set<std::string> & signatures, const Times & times) const noexcept;
+
+    /**
+     * Judge a realisation.
+     *
+     * @param fingerprint What is signed, as `Realisation::fingerprint()` makes it.
+     * @param storeDir The store directory, since the fingerprint does not hold it.
+     */
+    Judgement judgeRealisation(
+        std::string_view fingerprint,
+        std::string_view storeDir,
+        const std::set<std::string> & signatures,
+        const Times & times) const noexcept;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl;
+};
+
+}
