@@ -1,0 +1,219 @@
+//! From certificates to a chain that ends in a trusted CA key (FORMAT section 5).
+
+use crate::certificate::{Certificate, Usage};
+use crate::key::{PublicKey, UsableKey, WeakKey};
+use crate::limits::CACHED_CHAINS;
+use crate::reason::{CertificateId, Reason};
+use crate::trust::Anchors;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A chain that was checked from leaf to anchor (FORMAT V1 to V5). It is the only thing whose key checks an object's
+/// signature, and this module makes the only ones there are.
+///
+/// ```compile_fail
+/// let chain = nixcert_core::VerifiedChain { certificates: vec![] };
+/// ```
+#[derive(Debug)]
+pub struct VerifiedChain {
+    certificates: Vec<Vec<u8>>,
+    leaf_key: UsableKey,
+    anchor: PublicKey,
+}
+
+impl VerifiedChain {
+    /// Check a chain: cheap rules first, then the signatures from the anchor down, so that no key is used before
+    /// someone trusted has signed it.
+    ///
+    /// # Errors
+    /// A [`Reason`] of the stages certificate or chain.
+    pub fn verify(certificates: Vec<Vec<u8>>, anchors: &Anchors) -> Result<Self, Reason> {
+        let parsed = parse_all(&certificates)?;
+        let last = parsed.last().ok_or(ChainError::Empty)?;
+        check_links(&parsed)?;
+        let anchor = anchors.get(&last.issuer).ok_or(ChainError::UntrustedCa { issuer: last.issuer })?;
+
+        // V3: "Each certificate's signature MUST be valid for its issuer key"
+        let mut issuer = anchor.key;
+        for (position, certificate) in parsed.iter().enumerate().rev() {
+            let id = || CertificateId::new(certificate, position);
+            if !issuer.verifies(&certificate.signed_message(), certificate.signature) {
+                return Err(ChainError::BadSignature { certificate: id() }.into());
+            }
+            issuer =
+                certificate.subject.usable().map_err(|WeakKey| ChainError::WeakKey { certificate: id() })?;
+        }
+        let anchor = last.issuer;
+        Ok(Self { certificates, leaf_key: issuer, anchor })
+    }
+
+    /// The certificates, leaf first, read from the bytes that were verified.
+    ///
+    /// # Errors
+    /// None in practice, since these bytes were read before; a caller that meets one refuses.
+    pub fn certificates(&self) -> Result<Vec<Certificate<'_>>, Reason> {
+        parse_all(&self.certificates)
+    }
+
+    /// The CA key that the chain ends in.
+    pub fn anchor(&self) -> &PublicKey {
+        &self.anchor
+    }
+
+    /// Check the leaf's signature of an object's fingerprint.
+    pub(crate) fn verifies(&self, fingerprint: &[u8], signature: &[u8; 64]) -> bool {
+        self.leaf_key.verifies(fingerprint, signature)
+    }
+}
+
+fn parse_all(certificates: &[Vec<u8>]) -> Result<Vec<Certificate<'_>>, Reason> {
+    let parse = |(position, bytes)| {
+        Certificate::parse(bytes).map_err(|error| Reason::Certificate { position, error })
+    };
+    certificates.iter().map(Vec::as_slice).enumerate().map(parse).collect()
+}
+
+/// V1, V2, V4 and V5: what needs no cryptography.
+fn check_links(chain: &[Certificate<'_>]) -> Result<(), ChainError> {
+    let id = |position: usize, certificate: &Certificate<'_>| CertificateId::new(certificate, position);
+    for (position, pair) in chain.windows(2).enumerate() {
+        let [certificate, issuer] = pair else { continue };
+        // V1: "The issuer key of each cᵢ MUST equal the subject key of cᵢ₊₁"
+        if certificate.issuer != issuer.subject {
+            return Err(ChainError::IssuerMismatch { certificate: id(position, certificate) });
+        }
+    }
+    // V2: "The subject keys and the CA's key MUST be pairwise different."
+    let mut keys: Vec<PublicKey> = chain.iter().map(|certificate| certificate.subject).collect();
+    keys.extend(chain.last().map(|last| last.issuer));
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        return Err(ChainError::RepeatedKey);
+    }
+    for (position, certificate) in chain.iter().enumerate() {
+        let issues = certificate.usages.contains(Usage::Issue);
+        match position {
+            // V4: "c₁ … cₙ MUST have the usage issue; c₀ MUST NOT."
+            0 if issues => return Err(ChainError::IssuerAsLeaf { certificate: id(position, certificate) }),
+            0 => {}
+            _ if !issues => return Err(ChainError::NotAnIssuer { certificate: id(position, certificate) }),
+            // V5: "The path length of cᵢ (i ≥ 1) MUST be at least i − 1."
+            _ if usize::from(certificate.path_length) < position - 1 => {
+                return Err(ChainError::PathLength {
+                    certificate: id(position, certificate),
+                    allowed: certificate.path_length,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Why certificates do not make a chain to a trusted CA.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// There is no certificate.
+    #[error("there is no certificate")]
+    Empty,
+    /// V1.
+    #[error("it was issued by {issuer}, which is not among this host's trusted-ca-keys")]
+    UntrustedCa {
+        /// The issuer of the last certificate.
+        issuer: PublicKey,
+    },
+    /// V1.
+    #[error("{certificate} was not issued by the certificate that follows it")]
+    IssuerMismatch {
+        /// The certificate whose issuer is missing.
+        certificate: CertificateId,
+    },
+    /// V2.
+    #[error("one key stands in the chain twice")]
+    RepeatedKey,
+    /// V4.
+    #[error("{certificate} is for issuing certificates; its key may not sign packages")]
+    IssuerAsLeaf {
+        /// The leaf.
+        certificate: CertificateId,
+    },
+    /// V4.
+    #[error("{certificate} may not issue certificates")]
+    NotAnIssuer {
+        /// The certificate that stands where an intermediate must.
+        certificate: CertificateId,
+    },
+    /// V5.
+    #[error("{certificate} allows {allowed} further intermediates below it, and there are more")]
+    PathLength {
+        /// The intermediate.
+        certificate: CertificateId,
+        /// Its path length.
+        allowed: u8,
+    },
+    /// V3.
+    #[error("{certificate} does not bear its issuer's signature (was it changed?)")]
+    BadSignature {
+        /// The certificate.
+        certificate: CertificateId,
+    },
+    /// F4, C4.
+    #[error("{certificate} certifies something that is not a usable Ed25519 public key")]
+    WeakKey {
+        /// The certificate.
+        certificate: CertificateId,
+    },
+}
+
+impl ChainError {
+    /// The reason code (FORMAT section 8).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "malformed-name",
+            Self::UntrustedCa { .. } => "untrusted-ca",
+            Self::IssuerMismatch { .. } => "issuer-mismatch",
+            Self::RepeatedKey => "repeated-key",
+            Self::IssuerAsLeaf { .. } => "issuer-as-leaf",
+            Self::NotAnIssuer { .. } => "not-an-issuer",
+            Self::PathLength { .. } => "path-length-exceeded",
+            Self::BadSignature { .. } => "bad-certificate-signature",
+            Self::WeakKey { .. } => "weak-key",
+        }
+    }
+}
+
+/// Verified chains by their bytes, at most [`CACHED_CHAINS`]; the oldest goes first. What is remembered depends on
+/// neither object, host nor time. The anchor is looked up again at each use, so a cache outlives a change of trust.
+#[derive(Debug, Default)]
+pub struct ChainCache {
+    chains: BTreeMap<Box<[u8]>, Arc<VerifiedChain>>,
+    by_age: VecDeque<Box<[u8]>>,
+}
+
+impl ChainCache {
+    /// How many chains are remembered.
+    pub fn len(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty()
+    }
+
+    pub(crate) fn get(&self, certificates: &[u8], anchors: &Anchors) -> Option<Arc<VerifiedChain>> {
+        self.chains.get(certificates).filter(|chain| anchors.get(&chain.anchor).is_some()).cloned()
+    }
+
+    pub(crate) fn insert(&mut self, certificates: &[u8], chain: Arc<VerifiedChain>) {
+        let key: Box<[u8]> = certificates.into();
+        if self.chains.insert(key.clone(), chain).is_none() {
+            self.by_age.push_back(key);
+        }
+        while self.by_age.len() > CACHED_CHAINS {
+            if let Some(oldest) = self.by_age.pop_front() {
+                self.chains.remove(&oldest);
+            }
+        }
+    }
+}

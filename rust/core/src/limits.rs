@@ -1,0 +1,32 @@
+//! Every limit of the format, once. Past a limit is an error, never truncation.
+
+/// Longest name of a certificate signature, in bytes (FORMAT N1). Four certificates of [`CERTIFICATE_BYTES`] fit;
+/// names of 16,000 bytes were seen to pass through stock Nix unharmed.
+pub const NAME_BYTES: usize = 14_000;
+
+/// Longest certificate, in bytes (FORMAT F1).
+pub const CERTIFICATE_BYTES: usize = 2_048;
+
+/// Most certificates in a chain: a leaf and three intermediates (FORMAT section 2).
+pub const CHAIN_CERTIFICATES: usize = 4;
+
+/// Longest label, in bytes (FORMAT section 2).
+pub const LABEL_BYTES: usize = 32;
+
+/// Most constraints, and most extensions, in a certificate (FORMAT section 3).
+pub const CERTIFICATE_ENTRIES: u8 = 16;
+
+/// Longest name of a store path, in bytes (Nix: `StorePath::MaxPathLen`).
+pub const STORE_PATH_NAME_BYTES: usize = 211;
+
+/// Longest host name, in bytes (RFC 1035 section 2.3.4, without the root's dot).
+pub const HOST_NAME_BYTES: usize = 253;
+
+/// Most signatures of one object that are looked at (FORMAT D7).
+pub const SIGNATURES: usize = 65_536;
+
+/// The last second that a time can name: 9999-12-31T23:59:59Z (FORMAT C1).
+pub const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Most verified chains that a [`crate::ChainCache`] remembers: some 3 MB at worst.
+pub const CACHED_CHAINS: usize = 128;

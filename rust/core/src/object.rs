@@ -1,0 +1,317 @@
+//! What is signed: store objects and realisations, by their fingerprints (FORMAT section 6).
+
+use crate::limits::STORE_PATH_NAME_BYTES;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A store path: `DIRECTORY/DIGEST-NAME` (FORMAT O3).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StorePath {
+    text: String,
+    /// Where DIGEST begins.
+    base: usize,
+}
+
+impl StorePath {
+    /// Read a full store path.
+    ///
+    /// # Errors
+    /// [`ObjectError::StorePath`] if it is none.
+    pub fn parse(text: &str) -> Result<Self, ObjectError> {
+        let refuse = || ObjectError::StorePath(shorten(text));
+        let (directory, base) = text.rsplit_once('/').ok_or_else(refuse)?;
+        let rooted = directory.starts_with('/') && !directory.bytes().any(|byte| byte.is_ascii_control());
+        if !rooted || !is_base_name(base) {
+            return Err(refuse());
+        }
+        Ok(Self { text: text.to_owned(), base: directory.len() + 1 })
+    }
+
+    /// A path from its last component, in a store directory.
+    ///
+    /// # Errors
+    /// [`ObjectError::StorePath`] if they do not make one.
+    pub fn in_directory(directory: &str, base: &str) -> Result<Self, ObjectError> {
+        if base.contains('/') {
+            return Err(ObjectError::StorePath(shorten(base)));
+        }
+        Self::parse(&format!("{directory}/{base}"))
+    }
+
+    /// The whole path.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The store directory, such as `/nix/store`.
+    pub fn directory(&self) -> &str {
+        self.text.get(..self.base.saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// What follows digest and dash (FORMAT K3).
+    pub fn name(&self) -> &str {
+        self.text.get(self.base + DIGEST_CHARS + 1..).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StorePath({self})")
+    }
+}
+
+const DIGEST_CHARS: usize = 32;
+
+/// Nix's base-32 alphabet (libutil/hash.cc).
+pub(crate) const NIX32: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+
+/// "DIGEST - NAME: DIGEST is 32 characters of Nix's base-32 alphabet; NAME 1 to 211 bytes from …" (FORMAT O3)
+fn is_base_name(base: &str) -> bool {
+    let Some((digest, name)) = base.as_bytes().split_at_checked(DIGEST_CHARS) else { return false };
+    let name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(byte);
+    let Some((b'-', name)) = name.split_first() else { return false };
+    digest.iter().all(|byte| NIX32.contains(byte))
+        && (1..=STORE_PATH_NAME_BYTES).contains(&name.len())
+        && name.iter().all(name_byte)
+}
+
+/// What a store object's fingerprint says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathInfo {
+    /// The store path.
+    pub path: StorePath,
+    /// SHA-256 of the NAR: 52 characters of Nix's base-32.
+    pub nar_hash: String,
+    /// Size of the NAR in bytes; not 0.
+    pub nar_size: u64,
+    /// The store paths it refers to.
+    pub references: BTreeSet<StorePath>,
+}
+
+impl PathInfo {
+    /// The bytes that are signed (FORMAT O1; Nix: `ValidPathInfo::fingerprint`).
+    pub fn fingerprint(&self) -> String {
+        let references: Vec<&str> = self.references.iter().map(StorePath::as_str).collect();
+        format!("1;{};sha256:{};{};{}", self.path, self.nar_hash, self.nar_size, references.join(","))
+    }
+
+    /// Read a fingerprint.
+    fn parse(fingerprint: &str) -> Result<Self, ObjectError> {
+        let mut fields = fingerprint.split(';');
+        let mut field = |name: &'static str| fields.next().ok_or(ObjectError::Fingerprint(name));
+        if field("version")? != "1" {
+            return Err(ObjectError::Fingerprint("version"));
+        }
+        let path = StorePath::parse(field("path")?)?;
+        let nar_hash = field("hash")?
+            .strip_prefix("sha256:")
+            .filter(|hash| is_nix32_sha256(hash))
+            .ok_or(ObjectError::Fingerprint("hash"))?
+            .to_owned();
+        let size = field("size")?;
+        let nar_size = size
+            .parse()
+            .ok()
+            .filter(|n: &u64| *n != 0 && n.to_string() == size)
+            .ok_or(ObjectError::Fingerprint("size"))?;
+        let list = field("references")?;
+        let references =
+            list.split(',').filter(|_| !list.is_empty()).map(StorePath::parse).collect::<Result<_, _>>()?;
+        let info = Self { path, nar_hash, nar_size, references };
+        // One encoding: order, duplicates and trailing fields are settled by writing it again.
+        if info.fingerprint() == fingerprint { Ok(info) } else { Err(ObjectError::Fingerprint("references")) }
+    }
+}
+
+/// 52 characters of Nix's base-32, the first of which holds one bit only.
+pub(crate) fn is_nix32_sha256(hash: &str) -> bool {
+    hash.len() == 52 && hash.bytes().all(|byte| NIX32.contains(&byte)) && hash.starts_with(['0', '1'])
+}
+
+/// The kinds of object that Nix signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A store object.
+    Path,
+    /// A realisation: which output a content-addressed derivation gave.
+    Realisation,
+}
+
+/// An object to be judged: its fingerprint, and what certificates limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    kind: ObjectKind,
+    fingerprint: Vec<u8>,
+    path: StorePath,
+}
+
+impl Object {
+    /// A store object, from the fingerprint that Nix signs (FORMAT O1). Name and store directory are read from the very
+    /// bytes that are signed, so nothing else can disagree with them.
+    ///
+    /// # Errors
+    /// [`ObjectError`] if the fingerprint is not one.
+    pub fn path(fingerprint: &[u8]) -> Result<Self, ObjectError> {
+        let text = std::str::from_utf8(fingerprint).map_err(|_| ObjectError::Fingerprint("text"))?;
+        let path = PathInfo::parse(text)?.path;
+        Ok(Self { kind: ObjectKind::Path, fingerprint: fingerprint.to_vec(), path })
+    }
+
+    /// A realisation, from the JSON that Nix signs (FORMAT O2).
+    ///
+    /// # Errors
+    /// [`ObjectError`] if it is not one, or if `store_directory` is none.
+    pub fn realisation(fingerprint: &[u8], store_directory: &str) -> Result<Self, ObjectError> {
+        // "an object with exactly dependentRealisations, id and outPath"
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        struct Realisation {
+            #[serde(rename = "dependentRealisations")]
+            _dependent_realisations: BTreeMap<String, String>,
+            #[serde(rename = "id")]
+            _id: String,
+            out_path: String,
+        }
+        let realisation: Realisation = serde_json::from_slice(fingerprint)
+            .map_err(|error| ObjectError::Realisation(error.to_string()))?;
+        let path = StorePath::in_directory(store_directory, &realisation.out_path)?;
+        Ok(Self { kind: ObjectKind::Realisation, fingerprint: fingerprint.to_vec(), path })
+    }
+
+    /// Which kind of object.
+    pub fn kind(&self) -> ObjectKind {
+        self.kind
+    }
+
+    /// The bytes that are signed.
+    pub fn fingerprint(&self) -> &[u8] {
+        &self.fingerprint
+    }
+
+    /// The store path; of a realisation, its output's.
+    pub fn store_path(&self) -> &StorePath {
+        &self.path
+    }
+}
+
+/// Why something is not an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// Not a store path.
+    #[error("'{0}' is not a store path")]
+    StorePath(String),
+    /// A fingerprint whose named part is not as it must be.
+    #[error("not a fingerprint of a store object: its {0} is not as Nix writes it")]
+    Fingerprint(&'static str),
+    /// Not the JSON of a realisation.
+    #[error("not a fingerprint of a realisation: {0}")]
+    Realisation(String),
+}
+
+/// Attacker text in a message: printable, and no longer than a line.
+pub(crate) fn shorten(text: &str) -> String {
+    const SHOWN: usize = 100;
+    let mut short: String =
+        text.chars().take(SHOWN).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// The SHA-256 in Nix's base-32, from its 32 bytes: the lowest five bits last (libutil/hash.cc, `printHash32`).
+pub(crate) fn nix32(hash: &[u8; 32]) -> String {
+    let bits = |n: usize| -> usize {
+        let low = hash.get(n * 5 / 8).copied().unwrap_or(0);
+        let high = hash.get(n * 5 / 8 + 1).copied().unwrap_or(0);
+        usize::from((u16::from_le_bytes([low, high]) >> (n * 5 % 8)) & 0x1f)
+    };
+    (0..52).rev().filter_map(|n| NIX32.get(bits(n))).map(|&byte| char::from(byte)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "syd87l2rxw8cbsxmxl853h0r6pdwhwjr";
+    const HASH: &str = "1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0";
+
+    #[test]
+    fn store_paths() {
+        let path = StorePath::parse(&format!("/nix/store/{DIGEST}-curl-7.82.0")).unwrap();
+        assert_eq!((path.directory(), path.name()), ("/nix/store", "curl-7.82.0"));
+        for bad in [
+            format!("{DIGEST}-curl"),
+            format!("nix/store/{DIGEST}-curl"),
+            format!("/nix/store/{DIGEST}"),
+            format!("/nix/store/{DIGEST}-"),
+            format!("/nix/store/{DIGEST}-a/b"),
+            format!("/nix/store/{DIGEST}-a b"),
+            format!("/nix/store/{DIGEST}-é"),
+            format!("/nix/store/{}-curl", DIGEST.replace('s', "e")),
+            format!("/nix/store/{DIGEST}-{}", "x".repeat(212)),
+            String::new(),
+        ] {
+            assert!(StorePath::parse(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_has_one_form() {
+        let (a, b) = (format!("/nix/store/{DIGEST}-a"), format!("/nix/store/{DIGEST}-b"));
+        let good = format!("1;{a};sha256:{HASH};17;{a},{b}");
+        assert_eq!(Object::path(good.as_bytes()).unwrap().store_path().name(), "a");
+        assert!(Object::path(format!("1;{a};sha256:{HASH};17;").as_bytes()).is_ok());
+        for bad in [
+            format!("2;{a};sha256:{HASH};17;"),
+            format!("1;{a};sha256:{HASH};17"),
+            format!("1;{a};sha256:{HASH};17;;"),
+            format!("1;{a};sha256:{HASH};017;"),
+            format!("1;{a};sha256:{HASH};+17;"),
+            format!("1;{a};sha256:{HASH};0;"),
+            format!("1;{a};sha256:{HASH};99999999999999999999;"),
+            format!("1;{a};sha1:{HASH};17;"),
+            format!("1;{a};sha256:{};17;", HASH.to_uppercase()),
+            format!("1;{a};sha256:2{};17;", HASH.get(1..).unwrap()),
+            format!("1;{a};sha256:{HASH};17;{b},{a}"),
+            format!("1;{a};sha256:{HASH};17;{a},{a}"),
+            format!("1;{a};sha256:{HASH};17;{a},"),
+            "{}".to_owned(),
+        ] {
+            assert!(Object::path(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn realisations() {
+        let good = format!(r#"{{"dependentRealisations":{{}},"id":"sha256:00!out","outPath":"{DIGEST}-a"}}"#);
+        let object = Object::realisation(good.as_bytes(), "/nix/store").unwrap();
+        assert_eq!(object.store_path().as_str(), format!("/nix/store/{DIGEST}-a"));
+        for bad in [
+            good.replace("outPath", "outPat"),
+            good.replace("\"id\"", "\"more\":1,\"id\""),
+            good.replace("{DIGEST}-a", "x/{DIGEST}-a").replace(DIGEST, "/tmp"),
+            good.replace("\"id\"", &format!("\"outPath\":\"{DIGEST}-b\",\"id\"")),
+            String::new(),
+        ] {
+            assert!(Object::realisation(bad.as_bytes(), "/nix/store").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nix32_is_nix_s() {
+        // nix hash of the empty string: sha256:e3b0c442… is 0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73.
+        let empty = [
+            0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+            0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+        ];
+        assert_eq!(nix32(&empty), "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73");
+    }
+}
