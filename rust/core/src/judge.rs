@@ -5,7 +5,7 @@ use crate::chain::{ChainCache, VerifiedChain};
 use crate::encoding::base64_decode;
 use crate::key::PublicKey;
 use crate::label::Serial;
-use crate::limits::SIGNATURES;
+use crate::limits::CHECKED_SIGNATURES;
 use crate::name::{CertificateName, is_certificate_name};
 use crate::object::{Object, ObjectKind, shorten};
 use crate::pattern::HostPattern;
@@ -104,17 +104,26 @@ pub fn judge<S: AsRef<[u8]>>(
     times: Times,
     cache: &mut ChainCache,
 ) -> Verdict {
-    let mut judgement = Judgement { object, trust, times, cache, refused_chains: BTreeMap::new() };
-    let signatures = signatures.iter().enumerate().map(|(index, signature)| {
-        // D7: "At most 65,536 signatures of an object are looked at"
-        let outcome = if index < SIGNATURES {
-            judgement.signature(signature.as_ref())
-        } else {
-            Err(SignatureError::TooMany.into())
-        };
-        outcome.map_or_else(Outcome::Refused, Outcome::Counted)
-    });
-    Verdict { signatures: signatures.collect() }
+    let mut judgement = Judgement {
+        object,
+        trust,
+        times,
+        cache,
+        refused_chains: BTreeMap::new(),
+        checks_left: CHECKED_SIGNATURES,
+    };
+    // Known chains first: what was seen to be good before cannot be crowded out by what was not.
+    let known = |index: &usize| {
+        signatures.get(*index).is_some_and(|signature| judgement.knows_chain(signature.as_ref()))
+    };
+    let (known, unknown): (Vec<usize>, Vec<usize>) = (0..signatures.len()).partition(known);
+    let mut outcomes = BTreeMap::new();
+    for index in known.into_iter().chain(unknown) {
+        let signature = signatures.get(index).map(AsRef::as_ref).unwrap_or_default();
+        let outcome = judgement.signature(signature).map_or_else(Outcome::Refused, Outcome::Counted);
+        outcomes.insert(index, outcome);
+    }
+    Verdict { signatures: outcomes.into_values().collect() }
 }
 
 struct Judgement<'a> {
@@ -124,15 +133,32 @@ struct Judgement<'a> {
     cache: &'a mut ChainCache,
     /// Chains that were found bad for this object's signatures, so that junk is not checked twice.
     refused_chains: BTreeMap<Vec<u8>, Reason>,
+    /// How many more signatures may be checked (FORMAT D7).
+    checks_left: usize,
 }
 
 impl Judgement<'_> {
+    fn knows_chain(&self, signature: &[u8]) -> bool {
+        split_signature(signature)
+            .ok()
+            .and_then(|(name, _)| CertificateName::parts(name).ok())
+            .is_some_and(|(_, certificates)| self.cache.get(certificates, &self.trust.anchors).is_some())
+    }
+
+    /// D7: "At most 65,536 signatures of an object are checked"
+    fn count_check(&mut self) -> Result<(), SignatureError> {
+        self.checks_left = self.checks_left.checked_sub(1).ok_or(SignatureError::TooMany)?;
+        Ok(())
+    }
+
     fn signature(&mut self, signature: &[u8]) -> Result<Signer, Reason> {
-        let (name, payload) = parse_signature(signature)?;
+        let (name, payload) = split_signature(signature)?;
+        let payload = decode_payload(payload)?;
         let certified = is_certificate_name(name);
 
         // D5: "A certificate signature whose whole name is that of a trusted public key is tried as a plain signature first."
         if let Some(key) = self.trust.public_keys.get(name) {
+            self.count_check()?;
             if key.usable().is_ok_and(|usable| usable.verifies(self.object.fingerprint(), &payload)) {
                 return Ok(Signer::Plain { name: String::from_utf8_lossy(name).into_owned(), key });
             }
@@ -163,6 +189,7 @@ impl Judgement<'_> {
             .into());
         }
         // D1: "the signature is valid for the leaf's subject key and the fingerprint"
+        self.count_check()?;
         if !chain.verifies(self.object.fingerprint(), payload) {
             return Err(Reason::BadSignature { certificate: Some(CertificateId::new(leaf, 0)) });
         }
@@ -266,17 +293,22 @@ impl Judgement<'_> {
     }
 }
 
-/// N1: "NAME ends at the first `:`"; the payload is the base64 (C3) of 64 bytes.
-fn parse_signature(signature: &[u8]) -> Result<(&[u8], [u8; 64]), SignatureError> {
+/// N1: "NAME ends at the first `:`"
+fn split_signature(signature: &[u8]) -> Result<(&[u8], &[u8]), SignatureError> {
     let colon = signature.iter().position(|byte| *byte == b':').ok_or(SignatureError::Malformed)?;
     let (name, payload) = signature.split_at_checked(colon).ok_or(SignatureError::Malformed)?;
-    let payload = payload.get(1..).unwrap_or_default();
-    // 64 bytes are 88 characters: nothing longer is decoded.
-    if name.is_empty() || payload.len() != 88 {
-        return Err(SignatureError::Malformed);
+    if name.is_empty() {
+        Err(SignatureError::Malformed)
+    } else {
+        Ok((name, payload.get(1..).unwrap_or_default()))
     }
-    let bytes = base64_decode(payload).ok_or(SignatureError::Malformed)?;
-    Ok((name, bytes.try_into().map_err(|_| SignatureError::Malformed)?))
+}
+
+/// "of 64 bytes, C3": 88 characters. Nothing longer is decoded.
+fn decode_payload(payload: &[u8]) -> Result<[u8; 64], SignatureError> {
+    let bytes =
+        (payload.len() == 88).then(|| base64_decode(payload)).flatten().ok_or(SignatureError::Malformed)?;
+    bytes.try_into().map_err(|_| SignatureError::Malformed)
 }
 
 fn outside_validity(certificate: &Certificate<'_>, at: u64) -> Option<ScopeError> {

@@ -22,8 +22,9 @@ pub const STORE_PATH_NAME_BYTES: usize = 211;
 /// Longest host name, in bytes (RFC 1035 section 2.3.4, without the root's dot).
 pub const HOST_NAME_BYTES: usize = 253;
 
-/// Most signatures of one object that are looked at (FORMAT D7).
-pub const SIGNATURES: usize = 65_536;
+/// Most signatures of one object whose Ed25519 signature is checked (FORMAT D7). What a cheaper rule refuses does not
+/// count, so that junk cannot crowd out a good signature for little money: one that counts has some 400 bytes.
+pub const CHECKED_SIGNATURES: usize = 65_536;
 
 /// The last second that a time can name: 9999-12-31T23:59:59Z (FORMAT C1).
 pub const LAST_SECOND: u64 = 253_402_300_799;

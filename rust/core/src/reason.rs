@@ -191,7 +191,7 @@ impl fmt::Display for CertificateId {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// D7.
-    #[error("the object has more than 65536 signatures; this is one too many")]
+    #[error("65536 other signatures of the object were checked before it, which is the limit")]
     TooMany,
     /// N1, C3.
     #[error("it is not NAME:BASE64 with the base64 of 64 bytes")]

@@ -1,1 +1,200 @@
-//! placeholder
+//! The bridge to C++: bytes in, plain data out, an empty answer means refuse. `cpp-shim/nixcert.hh` is the interface
+//! that programs use.
+//!
+//! Nothing that an attacker sends is text here before it has been looked at, and no panic crosses: it refuses.
+
+use nixcert_core::{
+    Anchors, ChainCache, HostName, Object, ObjectError, Outcome, Reason, Signer, Times, Trust, TrustError,
+    judge,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+#[cxx::bridge(namespace = "nixcert::bridge")]
+#[allow(unreachable_pub, reason = "cxx makes the structs public")]
+mod bridge {
+    /// Bytes of C++.
+    struct Bytes<'a> {
+        bytes: &'a [u8],
+    }
+
+    /// `nixcert::CertifiedKey`.
+    struct Key {
+        public_key: [u8; 32],
+        label: String,
+        serial: u64,
+        authority: String,
+    }
+
+    /// `nixcert::Refusal`.
+    struct Refusal {
+        code: String,
+        message: String,
+    }
+
+    /// `nixcert::Judgement`.
+    struct Judgement {
+        keys: Vec<Key>,
+        refusals: Vec<Refusal>,
+    }
+
+    /// `nixcert::Times`.
+    struct When {
+        now: u64,
+        is_registered: bool,
+        registered: u64,
+    }
+
+    extern "Rust" {
+        type Verifier;
+        fn new_verifier(trusted_ca_keys: &[Bytes], host_name: &[u8], max_refusals: usize) -> Box<Verifier>;
+        fn configuration_error(self: &Verifier) -> String;
+        fn judge_path(self: &Verifier, fingerprint: &[u8], signatures: &[Bytes], when: &When) -> Judgement;
+        fn judge_realisation(
+            self: &Verifier,
+            fingerprint: &[u8],
+            store_directory: &[u8],
+            signatures: &[Bytes],
+            when: &When,
+        ) -> Judgement;
+        fn is_certified_name(name: &[u8]) -> bool;
+    }
+}
+
+/// What a host trusts, and the chains it has seen.
+struct Verifier {
+    trust: Trust,
+    max_refusals: usize,
+    cache: Mutex<ChainCache>,
+}
+
+fn new_verifier(
+    trusted_ca_keys: &[bridge::Bytes<'_>],
+    host_name: &[u8],
+    max_refusals: usize,
+) -> Box<Verifier> {
+    let trust =
+        catch_unwind(AssertUnwindSafe(|| read_trust(trusted_ca_keys, host_name))).unwrap_or_else(|_| Trust {
+            broken: Some(TrustError::Form { entry: "(the verifier failed while reading it)".to_owned() }),
+            ..Trust::default()
+        });
+    Box::new(Verifier { trust, max_refusals, cache: Mutex::default() })
+}
+
+/// One mistake switches all certificates off: what its author meant to trust is not known.
+fn read_trust(trusted_ca_keys: &[bridge::Bytes<'_>], host_name: &[u8]) -> Trust {
+    let mut trust = Trust::default();
+    let read = |anchors: &mut Anchors| -> Result<Option<HostName>, TrustError> {
+        for entry in trusted_ca_keys {
+            anchors.add(&String::from_utf8_lossy(entry.bytes))?;
+        }
+        let host = (!host_name.is_empty()).then(|| HostName::parse(&String::from_utf8_lossy(host_name)));
+        host.transpose()
+    };
+    match read(&mut trust.anchors) {
+        Ok(host) => trust.host = host,
+        Err(error) => trust.broken = Some(error),
+    }
+    trust
+}
+
+fn is_certified_name(name: &[u8]) -> bool {
+    // A name that cannot be judged is taken for a certificate's: it gets no implicit trust.
+    catch_unwind(|| nixcert_core::is_certificate_name(name)).unwrap_or(true)
+}
+
+impl Verifier {
+    fn configuration_error(&self) -> String {
+        self.trust.broken.as_ref().map(TrustError::to_string).unwrap_or_default()
+    }
+
+    fn judge_path(
+        &self,
+        fingerprint: &[u8],
+        signatures: &[bridge::Bytes<'_>],
+        when: &bridge::When,
+    ) -> bridge::Judgement {
+        self.judge(signatures, when, || Object::path(fingerprint))
+    }
+
+    fn judge_realisation(
+        &self,
+        fingerprint: &[u8],
+        store_directory: &[u8],
+        signatures: &[bridge::Bytes<'_>],
+        when: &bridge::When,
+    ) -> bridge::Judgement {
+        self.judge(signatures, when, || {
+            Object::realisation(fingerprint, &String::from_utf8_lossy(store_directory))
+        })
+    }
+
+    fn judge(
+        &self,
+        signatures: &[bridge::Bytes<'_>],
+        when: &bridge::When,
+        object: impl FnOnce() -> Result<Object, ObjectError>,
+    ) -> bridge::Judgement {
+        // Only certificate signatures are asked about: plain keys are Nix's business.
+        let certified: Vec<&[u8]> = signatures
+            .iter()
+            .map(|signature| signature.bytes)
+            .filter(|bytes| names_certificate(bytes))
+            .collect();
+        if certified.is_empty() {
+            return bridge::Judgement { keys: vec![], refusals: vec![] };
+        }
+        let times = Times { now: when.now, registered: when.is_registered.then_some(when.registered) };
+        let judged = catch_unwind(AssertUnwindSafe(|| match object() {
+            Ok(object) => {
+                let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+                let verdict = judge(&object, &certified, &self.trust, times, &mut cache);
+                report(&verdict.signatures, self.max_refusals)
+            }
+            Err(error) => refuse("malformed-object", error.to_string()),
+        }));
+        judged.unwrap_or_else(|_| {
+            refuse("internal-error", "the verifier failed; please report this".to_owned())
+        })
+    }
+}
+
+fn names_certificate(signature: &[u8]) -> bool {
+    let name = signature.split(|byte| *byte == b':').next().unwrap_or_default();
+    nixcert_core::is_certificate_name(name)
+}
+
+fn refuse(code: &str, message: String) -> bridge::Judgement {
+    bridge::Judgement { keys: vec![], refusals: vec![bridge::Refusal { code: code.to_owned(), message }] }
+}
+
+/// The distinct keys, and the refusals that came furthest, each sentence once.
+fn report(outcomes: &[Outcome], max_refusals: usize) -> bridge::Judgement {
+    let mut keys: Vec<bridge::Key> = vec![];
+    let mut reasons: Vec<&Reason> = vec![];
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Counted(Signer::Certified { key, label, serial, authority }) => {
+                if keys.iter().all(|known| known.public_key != key.0) {
+                    let (label, authority) = (label.clone(), authority.clone());
+                    keys.push(bridge::Key { public_key: key.0, label, serial: serial.0, authority });
+                }
+            }
+            // Plain keys are not among what this library trusts.
+            Outcome::Counted(Signer::Plain { .. }) => {}
+            Outcome::Refused(reason) => reasons.push(reason),
+        }
+    }
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.rank()));
+    let mut refusals: Vec<bridge::Refusal> = vec![];
+    for reason in reasons {
+        if refusals.len() == max_refusals {
+            break;
+        }
+        let message = format!("{reason}; {}", reason.advice());
+        if refusals.last().is_none_or(|last| last.message != message) {
+            refusals.push(bridge::Refusal { code: reason.code().to_owned(), message });
+        }
+    }
+    bridge::Judgement { keys, refusals }
+}
