@@ -1,2 +1,109 @@
-//! placeholder
-fn main() {}
+//! The test bed and the chores: `cargo xtask demo`, `cargo xtask test`.
+
+mod bed;
+mod cache;
+mod e2e;
+mod host;
+mod isolate;
+mod network;
+mod nix_build;
+mod prerequisites;
+mod products;
+mod report;
+mod roots;
+mod tally;
+mod upstream;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::{
+    cache::{Cache, WhenBusy},
+    products::Profile,
+    report::bad,
+    tally::Tally,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The test bed of nixcert, and its chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run every test, from units to end to end on real daemons (needs root on Debian)
+    Test {
+        /// Only the end-to-end cases whose names contain this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        #[command(flatten)]
+        bed: BedArguments,
+    },
+    /// Compile the library, and install it with its header and pkg-config file
+    Install {
+        /// Where to: gets include/nixcert.hh, lib/libnixcert.a and lib/pkgconfig/nixcert.pc
+        #[arg(long, value_name = "DIRECTORY")]
+        prefix: PathBuf,
+    },
+}
+
+#[derive(clap::Args, Clone, Copy)]
+struct BedArguments {
+    /// Refuse at once if another run is using the test bed, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().chore) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{} {error:#}", bad("error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> Result<ExitCode> {
+    match chore {
+        Chore::Test { only, bed } => in_the_bed(*bed, |cache, scratch| {
+            let mut tally = Tally::default();
+            if only.is_none() {
+                workspace::run(cache, &mut tally)?;
+                upstream::run(cache, scratch, &mut tally)?;
+            }
+            e2e::run(cache, scratch, only.as_deref(), &mut tally)?;
+            if tally.is_empty() {
+                bail!("no test's name contains that");
+            }
+            Ok(tally.report())
+        }),
+        Chore::Install { prefix } => {
+            products::install(&Cache::open()?.log("install")?, Profile::Release, prefix)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Does something inside the test bed's namespaces: first, outside of them, the machine is checked and the cache
+/// taken; then this program runs again inside, and comes here a second time.
+fn in_the_bed(
+    arguments: BedArguments,
+    inside: impl FnOnce(&Cache, &std::path::Path) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let cache = Cache::open()?;
+    if let Some(scratch) = isolate::scratch()? {
+        return inside(&cache, &scratch);
+    }
+    prerequisites::meet(&cache)?;
+    let lock = cache.lock(if arguments.no_wait { WhenBusy::Refuse } else { WhenBusy::Wait })?;
+    cache.remove_partial(&lock)?;
+    let code = isolate::run_again_inside(&cache.place("scratch")?);
+    cache.remove_partial(&lock)?;
+    code
+}

@@ -1,0 +1,45 @@
+//! End to end: on real hosts, with real daemons, sshd and users.
+//!
+//! A case is a function that fails by an error. Cases come in pairs that differ in one fact: what is accepted, and
+//! what is refused.
+
+mod channels;
+mod plain;
+mod tools;
+mod wire;
+
+use std::{path::Path, time::Instant};
+
+use anyhow::Result;
+
+use crate::{bed::Bed, cache::Cache, tally::Tally};
+
+/// A test.
+pub(crate) struct Case {
+    /// Its name: the topic, a slash, and the claim.
+    name: &'static str,
+    run: fn(&Bed) -> Result<Outcome>,
+}
+
+/// How a case ended that did not fail.
+pub(crate) enum Outcome {
+    /// Everything was as claimed.
+    Passed,
+    /// Something that it needs is not there.
+    #[expect(dead_code, reason = "the first cases need nothing")]
+    Skipped(String),
+}
+
+/// Runs the cases whose names contain `only`.
+pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let bed = Bed::boot(cache, scratch)?;
+    for case in plain::CASES.iter().filter(|case| only.is_none_or(|text| case.name.contains(text))) {
+        let begun = Instant::now();
+        match (case.run)(&bed) {
+            Ok(Outcome::Passed) => tally.passed(case.name, 1, begun.elapsed()),
+            Ok(Outcome::Skipped(reason)) => tally.skipped(case.name, 1, &reason),
+            Err(error) => tally.failed(case.name, &format!("{error:#}")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Root file systems: Debian releases as they are, with their own Nix.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cache::{Cache, Key},
+    prerequisites,
+    report::Step,
+};
+
+/// Where a root holds the source of Nix, with Debian's own patches applied.
+pub(crate) const NIX_SOURCE: &str = "/usr/src/nix";
+
+/// A release of Debian.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Release {
+    /// Debian 13: the hosts, and where Nix is built. Its own Nix is 2.26.
+    Trixie,
+    /// Debian's testing, whatever that is today: a sender with a newer Nix.
+    Testing,
+    /// Debian 12: a sender with Nix 2.8.
+    Bookworm,
+}
+
+impl Release {
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Testing => "testing",
+            Self::Bookworm => "bookworm",
+        }
+    }
+
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "Debian 13",
+            Self::Testing => "Debian testing",
+            Self::Bookworm => "Debian 12",
+        }
+    }
+
+    /// What is installed beside the bare system.
+    fn packages(self) -> &'static str {
+        match self {
+            Self::Trixie => {
+                "nix-bin openssh-server openssh-client sudo busybox tini iproute2 jq curl git patch mold dpkg-dev \
+                 netcat-openbsd xxd"
+            }
+            Self::Testing | Self::Bookworm => "nix-bin openssh-server openssh-client busybox tini iproute2",
+        }
+    }
+}
+
+/// The root of this release, made if it is not there.
+pub(crate) fn root(cache: &Cache, release: Release) -> Result<PathBuf> {
+    let key = Key::of([release.suite(), release.packages(), SETUP, SOURCE, std::env::consts::ARCH]);
+    cache.entry(&format!("root-{}", release.suite()), &key, |directory| make(cache, release, directory))
+}
+
+/// Whether a command may change the root that it runs in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// While the root is being made.
+    Change,
+    /// Once it is in the cache.
+    Read,
+}
+
+/// A command that runs in `root`, with /proc, /dev and an empty /tmp, in namespaces of its own: its mounts, and
+/// whatever it leaves running, end with it. `binds` are directories, and where they are to be seen.
+pub(crate) fn inside(root: &Path, access: Access, binds: &[(&Path, &str)], script: &str) -> Command {
+    let mut mounts = String::from("mount --bind \"$1\" \"$1\"\n");
+    for number in 0..binds.len() {
+        let (from, to) = (3 + 2 * number, 4 + 2 * number);
+        mounts.push_str(&format!("mkdir -p \"$1${{{to}}}\"; mount --bind \"${{{from}}}\" \"$1${{{to}}}\"\n"));
+    }
+    if access == Access::Read {
+        mounts.push_str("mount -o remount,bind,ro \"$1\"\n");
+    }
+    mounts.push_str(
+        "mount -t proc proc \"$1/proc\"; mount --rbind /dev \"$1/dev\"; mount -t tmpfs tmpfs \"$1/tmp\"\n",
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--", "sh", "-ec"])
+        .arg(format!("{mounts}exec chroot \"$1\" /bin/bash -euo pipefail -c \"$2\""))
+        .args(["sh".as_ref(), root.as_os_str(), script.as_ref()]);
+    for (from, to) in binds {
+        command.arg(from).arg(to);
+    }
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8")
+        .env("HOME", "/root")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    for variable in ["TMPDIR", "RUSTFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn make(cache: &Cache, release: Release, directory: &Path) -> Result<()> {
+    let name = release.name();
+    let log = cache.log(&format!("root-{}", release.suite()))?;
+    let archive = prerequisites::archive()?;
+    let downloads = cache.place(&format!("downloads/{}", release.suite()))?;
+
+    let step = Step::start(format!("Making a root of {name}"));
+    // The cache of packages is shared with apt below.
+    step.run(
+        Command::new("debootstrap")
+            .arg("--variant=minbase")
+            .arg(format!("--cache-dir={}", downloads.display()))
+            .arg("--include=ca-certificates")
+            .arg(release.suite())
+            .arg(directory)
+            .arg(&archive),
+        &log,
+    )?;
+    fs::write(
+        directory.join("etc/apt/sources.list"),
+        format!("deb {archive} {0} main\ndeb-src {archive} {0} main\n", release.suite()),
+    )?;
+    for (path, text) in [
+        // Whoever installs a service here does not want it to run in the machine around.
+        ("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n"),
+        ("etc/dpkg/dpkg.cfg.d/nixcert", "force-unsafe-io\n"),
+        (
+            "etc/apt/apt.conf.d/nixcert",
+            "Acquire::Check-Valid-Until \"false\";\nAPT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\n\
+             Binary::apt::APT::Keep-Downloaded-Packages \"true\";\nAPT::Keep-Downloaded-Packages \"true\";\n",
+        ),
+    ] {
+        fs::write(directory.join(path), text).with_context(|| format!("cannot write {path}"))?;
+    }
+    executable(&directory.join("usr/sbin/policy-rc.d"))?;
+
+    let binds = [(downloads.as_path(), "/var/cache/apt/archives")];
+    let install = format!(
+        "mkdir -p /var/cache/apt/archives/partial; apt-get update; apt-get install -y {}",
+        release.packages()
+    );
+    step.run(&mut inside(directory, Access::Change, &binds, &install), &log)?;
+    step.run(&mut inside(directory, Access::Change, &binds, SETUP), &log)?;
+    step.done();
+
+    if release == Release::Trixie {
+        let step = Step::start(format!("Fetching {name}'s source of Nix and what its build needs"));
+        step.run(&mut inside(directory, Access::Change, &binds, SOURCE), &log)?;
+        step.done();
+    }
+    Ok(())
+}
+
+fn executable(path: &Path) -> Result<()> {
+    Ok(fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?)
+}
+
+/// The users: people, and those that builds run as.
+const SETUP: &str = r#"
+for person in alice bob mallory; do useradd --create-home --shell /bin/bash "$person"; done
+groupadd --system nixbld
+for number in 1 2 3 4; do
+    useradd --system --gid nixbld --groups nixbld --no-create-home --home-dir /var/empty \
+        --shell /usr/sbin/nologin "nixbld$number"
+done
+rm -f /etc/ssh/ssh_host_* /etc/motd /etc/update-motd.d/*
+# Where builds see their tree, and the library.
+mkdir -p /etc/nix /build /prefix
+"#;
+
+/// The source of Nix, as Debian builds it, and everything the build needs.
+const SOURCE: &str = r#"
+cd /usr/src
+apt-get source nix
+mv nix-2.26.3* nix-unpacked.tmp 2>/dev/null || true
+rm -f nix_*
+mv nix-unpacked.tmp nix
+apt-get build-dep -y nix
+"#;

@@ -1,0 +1,109 @@
+//! The workspace's own checks and tests: what any Rust project runs.
+
+use std::{
+    fs::File,
+    io::Write,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::Result;
+
+use crate::{cache::Cache, products, report::Step, tally::Tally};
+
+/// How much of a failure's output is shown.
+const TAIL: usize = 60;
+
+/// Formatting, lints, and all tests.
+pub(crate) fn run(cache: &Cache, tally: &mut Tally) -> Result<()> {
+    check(cache, tally, "rustfmt", &["fmt", "--all", "--", "--check"])?;
+    check(
+        cache,
+        tally,
+        "clippy",
+        &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+    )?;
+    check(cache, tally, "cargo-test", &["test", "--locked", "--workspace", "--no-fail-fast"])
+}
+
+fn check(cache: &Cache, tally: &mut Tally, name: &str, arguments: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    let step = Step::start(format!("Running cargo {}", arguments.first().copied().unwrap_or_default()));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // As in a shell: this very program runs under cargo, which sets variables for it.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("CARGO_PKG_") || variable == "CARGO_MANIFEST_DIR" {
+            command.env_remove(variable);
+        }
+    }
+    let output = command.current_dir(products::clone()?).args(arguments).stdin(Stdio::null()).output()?;
+    step.done();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let log = cache.place("logs")?.join(format!("{name}.log"));
+    File::create(&log)?.write_all(text.as_bytes())?;
+
+    let counts = Counts::of(&text);
+    if output.status.success() {
+        tally.passed(name, if name == "cargo-test" { counts.passed } else { 1 }, begun.elapsed());
+    } else {
+        if counts.passed > 0 {
+            tally.passed(&format!("{name} (those that passed)"), counts.passed, begun.elapsed());
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default().join("\n");
+        let failed = if counts.failed > 0 { format!("{} failed; ", counts.failed) } else { String::new() };
+        tally.failed(name, &format!("{failed}the end of its log, {}:\n{end}", log.display()));
+        for extra in 1..counts.failed {
+            tally.failed(&format!("{name} (failure {})", extra + 1), "");
+        }
+    }
+    if counts.ignored > 0 {
+        tally.skipped(&format!("{name} ({} tests)", counts.ignored), counts.ignored, "marked as ignored");
+    }
+    Ok(())
+}
+
+/// What the test harnesses counted.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+impl Counts {
+    /// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn of(text: &str) -> Self {
+        let mut counts = Self::default();
+        for line in text.lines().filter(|line| line.starts_with("test result: ")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for pair in words.windows(2) {
+                let [number, word] = pair else { continue };
+                let Ok(number) = number.parse::<usize>() else { continue };
+                match *word {
+                    "passed;" => counts.passed += number,
+                    "failed;" => counts.failed += number,
+                    "ignored;" => counts.ignored += number,
+                    _ => {}
+                }
+            }
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_added_up() {
+        let counts = Counts::of(
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\n\
+             noise\ntest result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured",
+        );
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (13, 2, 1));
+    }
+}
