@@ -1,2 +1,83 @@
-//! placeholder
-fn main() {}
+//! `nixcert`: certificates for signing Nix packages.
+//!
+//! A thin reader of `nixcert-core` and `nixcert-issue`: it parses arguments, reads files, shows answers.
+
+mod commands;
+mod describe;
+mod error;
+mod input;
+mod narinfos;
+mod nix_conf;
+mod output;
+mod passphrase;
+mod time;
+mod trust;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Certificates for signing Nix packages.
+///
+/// A CA certifies the signing keys of people. What they sign with stock Nix is then accepted by every host that trusts the
+/// CA, within the limits that the certificate sets, until it expires.
+#[derive(Parser)]
+#[command(name = "nixcert", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+The whole way, once:
+  admin$ nixcert ca init acme-ca --name acme-2026-1
+         (put the line it prints into nix.conf of every host)
+  alice$ nixcert key generate --name alice-1 -o alice.key
+  alice$ nixcert request --key alice.key -o alice.request
+  admin$ nixcert issue --ca acme-ca alice.request --permit '*' --host '*' -o alice.cert
+  alice$ nixcert attach --key alice.key alice.cert -o alice.nixcert.key
+  alice$ nix store sign -k alice.nixcert.key --recursive ./result
+
+Exit status: 0 yes, 1 no, 2 could not tell, or wrong usage.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make and keep a CA
+    #[command(subcommand)]
+    Ca(commands::ca::CaCommand),
+    /// Make a signing key
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    Request(commands::request::RequestArgs),
+    Issue(commands::issue::IssueArgs),
+    Attach(commands::attach::AttachArgs),
+    Inspect(commands::inspect::InspectArgs),
+    Verify(commands::verify::VerifyArgs),
+    Completions(commands::generate::CompletionsArgs),
+    Man(commands::generate::ManArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is no failure.
+            let printed = error.print().is_ok();
+            return if error.use_stderr() || !printed { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let answer = match cli.command {
+        Command::Ca(command) => commands::ca::run(command),
+        Command::Key(command) => commands::key::run(command),
+        Command::Request(args) => commands::request::run(args),
+        Command::Issue(args) => commands::issue::run(args),
+        Command::Attach(args) => commands::attach::run(args),
+        Command::Inspect(args) => commands::inspect::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Completions(args) => commands::generate::completions(args),
+        Command::Man(args) => commands::generate::man(args),
+    };
+    match answer {
+        Ok(answer) => answer.into(),
+        Err(error) => error.report(),
+    }
+}

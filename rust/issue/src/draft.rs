@@ -48,6 +48,17 @@ impl Draft {
         Ok(bytes)
     }
 
+    /// Whether [`Draft::sign`] would succeed, without the issuer's secret key.
+    ///
+    /// # Errors
+    /// [`DraftError`] if the draft breaks a rule of FORMAT section 3.
+    pub fn check(&self, issuer: &PublicKey) -> Result<(), DraftError> {
+        let mut bytes = self.to_be_signed(issuer)?;
+        bytes.extend([0; 64]);
+        Certificate::parse(&bytes)?;
+        Ok(())
+    }
+
     /// The bytes that are signed behind [`CERTIFICATE_CONTEXT`]. Lengths are checked here; all else by the parser.
     fn to_be_signed(&self, issuer: &PublicKey) -> Result<Vec<u8>, DraftError> {
         Label::parse(self.label.as_bytes()).map_err(|_| CertificateError::Label)?;

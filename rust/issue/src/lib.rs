@@ -1,7 +1,17 @@
 //! Making what `nixcert-core` reads: keys, requests, certificates; and keeping a CA.
 
+mod ca;
 mod draft;
+pub mod files;
+mod issuance;
+mod log;
+mod sealed;
 mod secret_key;
 
+pub use age::secrecy::{ExposeSecret, SecretString};
+pub use ca::{Ca, CaError, CaKind};
 pub use draft::{Draft, DraftError, random_serial};
+pub use issuance::{Issuance, IssueError, LabelPolicy, label_from};
+pub use log::{Log, LogError, Record};
+pub use sealed::{SEALED_MARK, Seal, SealError};
 pub use secret_key::{SecretKey, SecretKeyError};

@@ -5,7 +5,8 @@
 mod scenarios;
 
 use nixcert_core::{
-    Anchors, ChainCache, HostName, Object, Outcome, PublicKeys, Reason, Times, Trust, Verdict, base32_encode, judge,
+    Anchors, ChainCache, HostName, Object, Outcome, PublicKeys, Reason, Times, Trust, Verdict, base32_encode,
+    judge,
 };
 use scenarios::{Expected, Kind, Scenario};
 use std::collections::BTreeSet;
@@ -27,7 +28,11 @@ fn files_are_what_their_generators_make() {
         if bless {
             fs::write(&file, &text).unwrap();
         }
-        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), text, "{name}: bless it, if the change is meant");
+        assert_eq!(
+            fs::read_to_string(&file).unwrap_or_default(),
+            text,
+            "{name}: bless it, if the change is meant"
+        );
     }
     let found: BTreeSet<_> = fs::read_dir(directory())
         .unwrap()
@@ -54,7 +59,9 @@ fn verdicts_are_as_expected() {
 fn every_reason_code_has_a_vector() {
     let seen: BTreeSet<String> = scenarios::all()
         .into_iter()
-        .flat_map(|(_, scenario)| scenario.expected.signatures.into_iter().flatten().chain(scenario.expected.reason))
+        .flat_map(|(_, scenario)| {
+            scenario.expected.signatures.into_iter().flatten().chain(scenario.expected.reason)
+        })
         .collect();
     let codes: BTreeSet<String> = Reason::CODES.iter().map(|code| (*code).to_owned()).collect();
     assert_eq!(seen, codes);
@@ -80,7 +87,8 @@ fn the_worked_example_is_true() {
 /// Flip every bit of the payload, and of every certificate of the longest chain: nothing is accepted.
 #[test]
 fn no_flipped_bit_is_accepted() {
-    let scenario = scenarios::all().into_iter().find(|(name, _)| name == "accept-three-intermediates").unwrap().1;
+    let scenario =
+        scenarios::all().into_iter().find(|(name, _)| name == "accept-three-intermediates").unwrap().1;
     let signature = scenario.signatures[0].text().to_owned();
     let (name, payload) = signature.split_once(':').unwrap();
     let refused = |signature: String, what: &str| {
@@ -144,7 +152,11 @@ fn verdict_of(scenario: &Scenario, cache: &mut ChainCache) -> Expected {
     if let Some(junk) = scenario.junk() {
         signatures.drain(1..junk);
     }
-    Expected { accepted: verdict.accepted(), reason: verdict.reason().map(|reason| reason.code().to_owned()), signatures }
+    Expected {
+        accepted: verdict.accepted(),
+        reason: verdict.reason().map(|reason| reason.code().to_owned()),
+        signatures,
+    }
 }
 
 fn trust_of(scenario: &Scenario) -> Trust {

@@ -1,7 +1,8 @@
 //! One small function for each vector. Seeded keys, a fixed clock: running them again gives the same bytes.
 
 use nixcert_core::{
-    CERTIFICATE_CONTEXT, Instant, Label, PublicKey, Serial, Usage, Usages, base32_decode, base32_encode, base64_encode,
+    CERTIFICATE_CONTEXT, Instant, Label, PublicKey, Serial, Usage, Usages, base32_decode, base32_encode,
+    base64_encode,
 };
 use nixcert_issue::{Draft, SecretKey};
 use serde::Serialize;
@@ -65,7 +66,9 @@ impl Scenario {
         let write_out = |signature: &Signature| match signature {
             Signature::Text(text) => vec![text.clone()],
             Signature::Junk { junk, name } => (0..u32::try_from(*junk).unwrap())
-                .map(|n| format!("{name}:{}", base64_encode(&[&[0xff; 60], n.to_be_bytes().as_slice()].concat())))
+                .map(|n| {
+                    format!("{name}:{}", base64_encode(&[&[0xff; 60], n.to_be_bytes().as_slice()].concat()))
+                })
                 .collect(),
         };
         self.signatures.iter().flat_map(write_out).collect()
@@ -473,7 +476,10 @@ fn issuer_as_leaf() -> Scenario {
 fn certificate_bit() -> Scenario {
     let mut bytes = leaf().sign(&root()).unwrap();
     bytes[SERIAL + 7] ^= 1;
-    alice_signs_as("One bit of the serial number was changed", &format!("alice.nixcert1.{}", base32_encode(&bytes)))
+    alice_signs_as(
+        "One bit of the serial number was changed",
+        &format!("alice.nixcert1.{}", base32_encode(&bytes)),
+    )
 }
 
 fn upper_case(name: &str) -> String {
@@ -506,7 +512,11 @@ fn insert_constraint(bytes: &mut Vec<u8>, constraint: &[u8]) {
 
 fn other_object() -> Scenario {
     let other = fingerprint_of("/nix/store", "hello-2.11");
-    scenario("Alice's signature of another object", hello(), vec![sign(&name(&[(leaf(), root())]), &alice(), &other).into()])
+    scenario(
+        "Alice's signature of another object",
+        hello(),
+        vec![sign(&name(&[(leaf(), root())]), &alice(), &other).into()],
+    )
 }
 
 fn leaf_from(not_before: u64) -> Draft {
@@ -534,7 +544,10 @@ fn in_store(description: &'static str, directories: &[&str]) -> Scenario {
     let draft = Draft { store_directories: set(directories), ..leaf() };
     let fingerprint = fingerprint_of("/gnu/store", "hello-2.12");
     let signature = sign(&name(&[(draft, root())]), &alice(), &fingerprint);
-    Scenario { store_directory: "/gnu/store".to_owned(), ..scenario(description, fingerprint, vec![signature.into()]) }
+    Scenario {
+        store_directory: "/gnu/store".to_owned(),
+        ..scenario(description, fingerprint, vec![signature.into()])
+    }
 }
 
 fn in_store_through_intermediate() -> Scenario {
@@ -542,7 +555,10 @@ fn in_store_through_intermediate() -> Scenario {
     let fingerprint = fingerprint_of("/gnu/store", "hello-2.12");
     let signature = sign(&name(&[(leaf, intermediate(1)), (issuer(1, 0), root())]), &alice(), &fingerprint);
     let description = "The leaf names the store directory; its intermediate does not";
-    Scenario { store_directory: "/gnu/store".to_owned(), ..scenario(description, fingerprint, vec![signature.into()]) }
+    Scenario {
+        store_directory: "/gnu/store".to_owned(),
+        ..scenario(description, fingerprint, vec![signature.into()])
+    }
 }
 
 fn behind(description: &'static str, first: String) -> Scenario {
@@ -553,13 +569,19 @@ fn behind(description: &'static str, first: String) -> Scenario {
 
 fn behind_expired() -> Scenario {
     let old = Draft { serial: Serial(1), not_after: Instant::from_seconds(NOW).unwrap(), ..leaf() };
-    behind("A renewed certificate of the same key, beside the expired one", sign(&name(&[(old, root())]), &alice(), &hello()))
+    behind(
+        "A renewed certificate of the same key, beside the expired one",
+        sign(&name(&[(old, root())]), &alice(), &hello()),
+    )
 }
 
 fn furthest() -> Scenario {
     let unknown = sign("bob-1", &bob(), &hello());
     let other_ca = sign(&name(&[(leaf(), other_root())]), &alice(), &hello());
-    let expired = Scenario { now: NOW + 100 * DAY, ..alice_signs("The reason is that of the signature which came furthest", leaf(), "hello-2.12") };
+    let expired = Scenario {
+        now: NOW + 100 * DAY,
+        ..alice_signs("The reason is that of the signature which came furthest", leaf(), "hello-2.12")
+    };
     let signatures = [expired.signatures.clone(), vec![unknown.into(), other_ca.into()]].concat();
     Scenario { signatures, ..expired }
 }
@@ -573,11 +595,21 @@ fn behind_junk(description: &'static str, junk: usize) -> Scenario {
 /// The table of FORMAT section 9.
 pub fn worked_example() -> String {
     let bytes = leaf().sign(&root()).unwrap();
-    let hex = |range: std::ops::Range<usize>| bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let long = |range: std::ops::Range<usize>| hex(range).as_bytes().chunks(32).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect::<Vec<_>>().join(" ");
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let long = |range: std::ops::Range<usize>| {
+        hex(range)
+            .as_bytes()
+            .chunks(32)
+            .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let name = name(&[(leaf(), root())]);
     let signature = sign(&name, &alice(), &hello());
-    let wrapped: Vec<String> = signature.as_bytes().chunks(100).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let wrapped: Vec<String> =
+        signature.as_bytes().chunks(100).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
     let label = Label::parse(&bytes[LABEL..SUBJECT]).unwrap();
     let rows = [
         ("version", hex(0..1), "1".to_owned()),
@@ -596,7 +628,8 @@ pub fn worked_example() -> String {
         ("extension count", hex(EXTENSION_COUNT..EXTENSION_COUNT + 1), "0".to_owned()),
         ("signature", long(EXTENSION_COUNT + 1..bytes.len()), "by the issuer, over F5".to_owned()),
     ];
-    let rows: String = rows.iter().map(|(field, bytes, meaning)| format!("| {field} | `{bytes}` | {meaning} |\n")).collect();
+    let rows: String =
+        rows.iter().map(|(field, bytes, meaning)| format!("| {field} | `{bytes}` | {meaning} |\n")).collect();
     format!(
         "| field | bytes | meaning |\n| --- | --- | --- |\n{rows}\nThe fingerprint\n\n```text\n{}\n```\n\nand Alice's signature of it, broken into lines here:\n\n```text\n{}\n```\n",
         hello(),

@@ -1,0 +1,290 @@
+//! `nixcert issue`: certify the key of a request.
+
+use crate::commands::ca::unlock;
+use crate::describe::Description;
+use crate::error::{Answer, Error, Result};
+use crate::input;
+use crate::output::{self, Destination};
+use crate::passphrase::PassphraseArgs;
+use crate::time::{self, Time};
+use nixcert_core::{
+    Certificate, HostPattern, Instant, Label, NamePattern, Request, RequestError, Serial, Usage,
+};
+use nixcert_issue::files::Access;
+use nixcert_issue::{Ca, CaKind, Draft, Issuance, LabelPolicy, Record, label_from};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+/// How long a certificate is valid unless someone says otherwise: long enough to forget renewing, short enough that a
+/// lost key is no lasting harm.
+const DEFAULT_VALIDITY: &str = "90d";
+
+/// Hosts whose clocks are a little behind accept a new certificate at once.
+const BACKDATED: &str = "-5m";
+
+/// Certify the key of a request
+///
+/// Shows what will be signed, asks, signs, writes it to the CA's log, and hands the certificate out, in this order.
+/// What a certificate permits is always spelled out: '*' is everything, and nothing is everything by default.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  nixcert issue --ca acme-ca alice.request --permit '*' --host '*' -o alice.cert
+  nixcert issue --ca acme-ca ci.request --valid 1y --permit hello@,'acme-*' \\
+    --exclude '*-unwrapped' --host 'web-?.example.org' -o ci.cert
+  nixcert issue --ca acme-ca team-a/ca.request --usage issue,import-paths \\
+    --permit 'team-a-*' --host '*' --valid 2027-12-31 -o team-a.cert
+
+Name patterns: 'hello@' is the package hello in any version, as Nix splits names;
+'*' and '?' are wildcards over the whole name after the hash (hello-2.12);
+anything else is one name. Host patterns have '*' and '?' too.
+
+Usages: import-paths, import-realisations, vouch-for-systems, issue, revoke.
+
+Exit status: 0 issued, 1 refused or declined, 2 could not be done.")]
+pub(crate) struct IssueArgs {
+    /// The request; '-' is standard input
+    request: PathBuf,
+    /// The directory of the CA
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+    /// How long, or until when, it is valid: 90d, +52w, 2027-01-31, 2027-01-31T12:00:00Z. A span counts from
+    /// --not-before if that is given, and from now otherwise
+    #[arg(long, visible_alias = "not-after", value_name = "TIME", default_value = DEFAULT_VALIDITY)]
+    valid: Time,
+    /// From when it is valid [default: five minutes ago, for hosts whose clocks are behind]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    not_before: Option<Time>,
+    /// What the key may be used for
+    #[arg(long, value_name = "USAGE", value_delimiter = ',', default_value = "import-paths", value_parser = usage)]
+    usage: Vec<Usage>,
+    /// A package or name that may be signed; '*' is every one [required]
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = name_pattern)]
+    permit: Vec<String>,
+    /// A package or name that may not be signed, though it is permitted
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = name_pattern)]
+    exclude: Vec<String>,
+    /// A host that may accept it (its ca-host-name); '*' is every one [required]
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = host_pattern)]
+    host: Vec<String>,
+    /// A store directory it is for [default: /nix/store]
+    #[arg(long, value_name = "DIR")]
+    store_dir: Vec<String>,
+    /// With the usage 'issue': how many further intermediate CAs may stand below this one [default: 0]
+    #[arg(long, value_name = "N")]
+    path_length: Option<u8>,
+    /// Another label than the one that was asked for
+    #[arg(long)]
+    label: Option<String>,
+    /// The label was certified for another key before: this is the same person with a new one
+    #[arg(long)]
+    replace_key: bool,
+    /// Issue it though it has expired already
+    #[arg(long)]
+    allow_expired: bool,
+    /// Write the certificate here [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Show what would be signed, and stop
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+pub(crate) fn run(args: IssueArgs) -> Result {
+    let destination = Destination::new(args.output.as_deref(), Access::Public, args.force)?;
+    spelled_out(&args)?;
+    let request = read_request(&args)?;
+    let ca = Ca::open(&args.ca)?;
+    let now = time::now()?;
+    let draft = draft(&args, &request, &ca, now)?;
+    let labels = if args.replace_key { LabelPolicy::ReplaceKey } else { LabelPolicy::OneKey };
+
+    let issuance = Issuance::begin(&ca, || output::note("waiting for another nixcert that uses this CA"))?;
+    issuance.check(&draft, labels)?;
+    show(&draft, &ca, issuance.records())?;
+    if args.dry_run {
+        output::note("nothing was signed (--dry-run)");
+        return Ok(Answer::Yes);
+    }
+    confirm(args.yes)?;
+    let key = unlock(&ca, &args.passphrase)?;
+    let name = issuance.sign(&draft, labels, &key, now)?;
+
+    let line = format!("{name}\n");
+    destination.write(line.as_bytes()).map_err(|error| {
+        let serial = serial_of(&name);
+        error.help(format!(
+            "the certificate was issued and is in the log; get it with 'nixcert ca log {} --serial {serial} --certificate'",
+            ca.path().display()
+        ))
+    })?;
+    let written = destination.path().map(|path| format!(" into '{}'", path.display())).unwrap_or_default();
+    output::note(format_args!("issued serial {}{written}", serial_of(&name)));
+    Ok(Answer::Yes)
+}
+
+/// "An absent or empty constraint must never mean everything": the person who issues writes `*`.
+fn spelled_out(args: &IssueArgs) -> Result<()> {
+    let missing = |what, flag, every| {
+        Error::new(format!("{what} is not said")).help(format!(
+            "name them with {flag} PATTERN, as often as needed; {flag} '*' is {every}, and is never assumed"
+        ))
+    };
+    if args.permit.is_empty() {
+        return Err(missing("which packages may be signed", "--permit", "every package"));
+    }
+    if args.host.is_empty() {
+        return Err(missing("which hosts may accept it", "--host", "every host"));
+    }
+    if args.path_length.is_some() && !args.usage.contains(&Usage::Issue) {
+        return Err(Error::new("--path-length is for a certificate that issues others")
+            .help("leave it out, or add --usage issue,import-paths for an intermediate CA"));
+    }
+    Ok(())
+}
+
+fn read_request(args: &IssueArgs) -> Result<Request> {
+    let line = input::line(&args.request, "a request")?;
+    Request::verify(&line).map_err(|error| {
+        let message = format!("'{}': {error}", args.request.display());
+        match error {
+            RequestError::NotARequest | RequestError::Base32 | RequestError::Malformed(_) => {
+                Error::new(message).help("name the file that 'nixcert request -o' wrote, unchanged")
+            }
+            RequestError::LabelMismatch | RequestError::WeakKey(_) | RequestError::BadSignature => {
+                Error::refused(message)
+                    .help("ask for the request again, by a way on which nobody can change it")
+            }
+        }
+    })
+}
+
+fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<Draft> {
+    let label = args.label.as_deref().unwrap_or(request.label());
+    if let Err(error) = Label::parse(label.as_bytes()) {
+        let message = Error::new(format!("'{label}' is not a label: {error}"));
+        return Err(match label_from(label) {
+            Some(proper) => message.help(format!("'{proper}' is one")),
+            None => message,
+        });
+    }
+    let resolve = |time: Time, base, flag| {
+        time.resolve(base).map_err(|problem| Error::new(format!("{flag}: {problem}")))
+    };
+    let not_before = match args.not_before {
+        Some(time) => resolve(time, now, "--not-before")?,
+        None => {
+            clamp_to_issuers(resolve(BACKDATED.parse().map_err(Error::new)?, now, "--not-before")?, now, ca)
+        }
+    };
+    let base = if args.not_before.is_some() { not_before } else { now };
+    let not_after = resolve(args.valid, base, "--valid")?;
+    if not_after <= not_before {
+        return Err(Error::new(format!("it would end at {not_after}, before it begins at {not_before}"))
+            .help("choose a later --valid, or an earlier --not-before"));
+    }
+    if not_after <= now && !args.allow_expired {
+        return Err(Error::new(format!("it would be expired already: it ends at {not_after}"))
+            .help("choose a later --valid; --allow-expired issues it all the same"));
+    }
+    Ok(Draft {
+        // Drawn when it is signed.
+        serial: Serial(1),
+        label: label.to_owned(),
+        subject: request.subject(),
+        not_before,
+        not_after,
+        usages: args.usage.iter().copied().collect(),
+        path_length: args.path_length.unwrap_or(0),
+        permitted_names: args.permit.iter().cloned().collect(),
+        excluded_names: args.exclude.iter().cloned().collect(),
+        hosts: args.host.iter().cloned().collect(),
+        store_directories: args.store_dir.iter().cloned().collect(),
+    })
+}
+
+/// The five minutes before now are a courtesy, and end where an intermediate's own validity begins.
+fn clamp_to_issuers(not_before: Instant, now: Instant, ca: &Ca) -> Instant {
+    let begins =
+        ca.chain().iter().filter_map(|bytes| Certificate::parse(bytes).ok()).map(|issuer| issuer.not_before);
+    begins.fold(not_before, Instant::max).min(now)
+}
+
+fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "To be signed:")?;
+    let issuer = format!("{} ({} CA)", ca.name(), ca.kind());
+    Description::of_draft(draft, &ca.public()).table(&issuer).write(&mut stderr)?;
+    drop(stderr);
+
+    let subject = draft.subject.to_string();
+    if ca.kind() == CaKind::Intermediate {
+        output::note("the limits of every CA above hold too (nixcert inspect shows them)");
+    }
+    let mut earlier = records.iter().rev();
+    match earlier.find(|record| record.label == draft.label || record.subject == subject) {
+        Some(record) if record.label != draft.label => output::warn(format_args!(
+            "this key was certified as '{}' before (serial {}): one person should have one label",
+            record.label, record.serial
+        )),
+        Some(record) if record.subject != subject => output::warn(format_args!(
+            "'{}' had the key {} before (serial {}), whose certificate stays valid until {}",
+            record.label, record.subject, record.serial, record.not_after
+        )),
+        Some(record) => output::note(format_args!(
+            "this renews serial {}, valid until {}",
+            record.serial, record.not_after
+        )),
+        None => {}
+    }
+    Ok(())
+}
+
+fn confirm(yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Error::new("nobody is there to ask whether this shall be signed")
+            .help("run it on a terminal, or say --yes"));
+    }
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "Sign this? [y/N] ").and_then(|()| stderr.flush())?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Error::refused("declined; nothing was signed")),
+    }
+}
+
+fn serial_of(name: &str) -> String {
+    nixcert_core::CertificateName::parse(name.as_bytes())
+        .ok()
+        .and_then(|name| name.certificates().first().cloned())
+        .and_then(|bytes| Certificate::parse(&bytes).ok().map(|certificate| certificate.serial.to_string()))
+        .unwrap_or_default()
+}
+
+fn usage(text: &str) -> std::result::Result<Usage, String> {
+    Usage::ALL.into_iter().find(|usage| usage.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = Usage::ALL.iter().map(|usage| usage.name()).collect();
+        format!("the usages are {}", names.join(", "))
+    })
+}
+
+fn name_pattern(text: &str) -> std::result::Result<String, String> {
+    NamePattern::parse(text.as_bytes()).map(|pattern| pattern.to_string()).map_err(|error| error.to_string())
+}
+
+fn host_pattern(text: &str) -> std::result::Result<String, String> {
+    HostPattern::parse(text.as_bytes()).map(|pattern| pattern.to_string()).map_err(|error| error.to_string())
+}

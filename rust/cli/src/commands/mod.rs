@@ -1,0 +1,10 @@
+//! One module for each command.
+
+pub(crate) mod attach;
+pub(crate) mod ca;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod issue;
+pub(crate) mod key;
+pub(crate) mod request;
+pub(crate) mod verify;

@@ -1,0 +1,163 @@
+//! Files that are whole or absent, and files that are read only so far.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Its owner alone: mode 0600.
+    Secret,
+    /// Everyone: mode 0644, less what the umask takes away.
+    Public,
+}
+
+/// What happens to a file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and writing fails.
+    Keep,
+    /// It is replaced, all at once.
+    Replace,
+}
+
+/// Write a file: afterwards it is there whole and on disk, or it is as it was before.
+///
+/// # Errors
+/// [`FileError`] names the file, what was being done, and the system's answer.
+pub fn write(path: &Path, contents: &[u8], access: Access, existing: Existing) -> Result<(), FileError> {
+    let fault = |error| FileError { action: "write", path: path.to_owned(), error };
+    if existing == Existing::Keep && path.symlink_metadata().is_ok() {
+        return Err(fault(io::ErrorKind::AlreadyExists.into()));
+    }
+    let mode = match access {
+        Access::Secret => 0o600,
+        Access::Public => 0o644,
+    };
+    let directory = parent(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(".nixcert-")
+        .permissions(std::fs::Permissions::from_mode(mode))
+        .tempfile_in(directory)
+        .map_err(fault)?;
+    file.write_all(contents).and_then(|()| file.as_file().sync_all()).map_err(fault)?;
+    let written = match existing {
+        Existing::Keep => file.persist_noclobber(path),
+        Existing::Replace => file.persist(path),
+    };
+    written.map_err(|error| fault(error.error))?;
+    sync_directory(directory)
+}
+
+/// Read a file of at most `limit` bytes.
+///
+/// # Errors
+/// [`FileError`], also if there is more.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let fault = |error| FileError { action: "read", path: path.to_owned(), error };
+    File::open(path).and_then(|file| read_from(file, limit)).map_err(fault)
+}
+
+/// Read a stream of at most `limit` bytes.
+///
+/// # Errors
+/// The system's, and `FileTooLarge` if there is more.
+pub fn read_from(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    stream.take(limit.saturating_add(1)).read_to_end(&mut contents)?;
+    if u64::try_from(contents.len()).unwrap_or(u64::MAX) > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {limit} bytes, which such a file never is"),
+        ));
+    }
+    Ok(contents)
+}
+
+/// Whether others than its owner may read or change a file.
+///
+/// # Errors
+/// [`FileError`] if the file cannot be looked at.
+pub fn is_open_to_others(path: &Path) -> Result<bool, FileError> {
+    let metadata =
+        path.metadata().map_err(|error| FileError { action: "look at", path: path.to_owned(), error })?;
+    Ok(metadata.mode() & 0o077 != 0)
+}
+
+/// The directory of a path; `.` for a bare name.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Make what was renamed into or out of a directory last.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| FileError {
+        action: "sync",
+        path: directory.to_owned(),
+        error,
+    })
+}
+
+/// What the system said about a file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} '{}': {}", path.display(), said(error))]
+pub struct FileError {
+    /// What was being done: a verb.
+    pub action: &'static str,
+    /// To which file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+/// The system's words, without the number that Rust appends.
+pub fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => "it is already there".to_owned(),
+        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_or_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write(&path, b"one", Access::Secret, Existing::Keep).unwrap();
+        assert!(!is_open_to_others(&path).unwrap());
+
+        let error = write(&path, b"two", Access::Secret, Existing::Keep).unwrap_err();
+        assert_eq!(error.error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(read(&path, 10).unwrap(), b"one");
+
+        write(&path, b"two", Access::Public, Existing::Replace).unwrap();
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert_eq!(read(&path, 2).unwrap_err().error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(read(directory.path(), 2).unwrap_err().to_string().contains("it is a directory"));
+
+        // A dangling link is something that is there.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert!(write(&link, b"two", Access::Secret, Existing::Keep).is_err());
+        let names = std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(names, 2, "a temporary file was left behind");
+    }
+
+    #[test]
+    fn parents() {
+        assert_eq!(parent(Path::new("a")), Path::new("."));
+        assert_eq!(parent(Path::new("a/b")), Path::new("a"));
+        assert_eq!(parent(Path::new("/a")), Path::new("/"));
+    }
+}
