@@ -9,6 +9,7 @@ use crate::{
     host::{Host, Recipe},
     network::Switch,
     nix_build::{self, Optimise},
+    products,
     report::Step,
     roots::{self, Release},
 };
@@ -37,12 +38,14 @@ impl Bed {
         }
         .layer();
 
+        let command = products::command(cache)?;
+
         let step = Step::start("Booting the hosts");
         let switch = Switch::start()?;
         let boot = |name: &str, number, layers: Vec<&Path>| {
             Host::boot(scratch, &switch, &Recipe { name, number, root: &root, layers })
         };
-        let workstation = boot("workstation", 1, vec![])?;
+        let workstation = boot("workstation", 1, vec![&command])?;
         let server = boot("server", 2, vec![&patched])?;
         let stock = boot("stock", 3, vec![])?;
         for host in [&server, &stock] {

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse().chore) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{} {error:#}", bad("error:"));
+            eprintln!("{} {}", bad("error:"), report::sentence(&error));
             ExitCode::FAILURE
         }
     }

@@ -203,10 +203,9 @@ ninja -C build src/nix/nix
 
 /// From the tree of the base build.
 const FULL: &str = r#"
-export PKG_CONFIG_PATH=/prefix/lib/pkgconfig
 libraries=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 export EDITLINE_CFLAGS=-DREADLINE EDITLINE_LIBS="$libraries/libhistory.so $libraries/libreadline.so"
-meson configure build -D libstore:@option@=enabled
+meson configure build -D pkg_config_path=/prefix/lib/pkgconfig -D libstore:@option@=enabled
 ninja -C build src/nix/nix
 "#;
 

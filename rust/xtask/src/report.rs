@@ -137,6 +137,11 @@ fn brief(shown: &str) -> String {
     brief
 }
 
+/// An error with its causes, without a backtrace.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A command as one would type it.
 pub(crate) fn show(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];

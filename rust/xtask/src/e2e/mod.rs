@@ -3,7 +3,11 @@
 //! A case is a function that fails by an error. Cases come in pairs that differ in one fact: what is accepted, and
 //! what is refused.
 
+mod attacks;
+mod certificates;
 mod channels;
+mod forge;
+mod pki;
 mod plain;
 mod tools;
 mod wire;
@@ -12,7 +16,7 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Result;
 
-use crate::{bed::Bed, cache::Cache, tally::Tally};
+use crate::{bed::Bed, cache::Cache, report::sentence, tally::Tally};
 
 /// A test.
 pub(crate) struct Case {
@@ -33,12 +37,13 @@ pub(crate) enum Outcome {
 /// Runs the cases whose names contain `only`.
 pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let bed = Bed::boot(cache, scratch)?;
-    for case in plain::CASES.iter().filter(|case| only.is_none_or(|text| case.name.contains(text))) {
+    let cases = plain::CASES.iter().chain(attacks::CASES).chain(certificates::CASES);
+    for case in cases.filter(|case| only.is_none_or(|text| case.name.contains(text))) {
         let begun = Instant::now();
         match (case.run)(&bed) {
             Ok(Outcome::Passed) => tally.passed(case.name, 1, begun.elapsed()),
             Ok(Outcome::Skipped(reason)) => tally.skipped(case.name, 1, &reason),
-            Err(error) => tally.failed(case.name, &format!("{error:#}")),
+            Err(error) => tally.failed(case.name, &sentence(&error)),
         }
     }
     Ok(())
