@@ -28,7 +28,11 @@ struct CertifiedKey
     std::string label;
     /** The serial number of the leaf certificate. */
     uint64_t serial = 0;
-    /** The name of the CA in `trusted-ca-keys`. */
+    /**
+     * Who certified it: the CA's name in `trusted-ca-keys`, and the labels of
+     * the intermediate CAs from there down, joined by `/`. Label and serial
+     * mean something only together with this.
+     */
     std::string authority;
 };
 

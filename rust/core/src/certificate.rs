@@ -280,7 +280,7 @@ impl ConstraintKind {
 }
 
 /// K2: "An item starts with /, does not end with one, contains no empty, . or .. component"
-fn is_store_directory(item: &[u8]) -> bool {
+pub(crate) fn is_store_directory(item: &[u8]) -> bool {
     let Some((b'/', components)) = item.split_first() else { return false };
     let path_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._".contains(byte);
     components.split(|byte| *byte == b'/').all(|component| {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct VerifiedChain {
     certificates: Vec<Vec<u8>>,
+    leaf: PublicKey,
     leaf_key: UsableKey,
     anchor: PublicKey,
 }
@@ -29,8 +30,12 @@ impl VerifiedChain {
     /// A [`Reason`] of the stages certificate or chain.
     pub fn verify(certificates: Vec<Vec<u8>>, anchors: &Anchors) -> Result<Self, Reason> {
         let parsed = parse_all(&certificates)?;
-        let last = parsed.last().ok_or(ChainError::Empty)?;
+        let (leaf, last) = parsed.first().zip(parsed.last()).ok_or(ChainError::Empty)?;
         check_links(&parsed)?;
+        // V4: "nor may its subject key be a trusted CA key"
+        if anchors.get(&leaf.subject).is_some() {
+            return Err(ChainError::IssuerAsLeaf { certificate: CertificateId::new(leaf, 0) }.into());
+        }
         let anchor = anchors.get(&last.issuer).ok_or(ChainError::UntrustedCa { issuer: last.issuer })?;
 
         // V3: "Each certificate's signature MUST be valid for its issuer key"
@@ -43,8 +48,8 @@ impl VerifiedChain {
             issuer =
                 certificate.subject.usable().map_err(|WeakKey| ChainError::WeakKey { certificate: id() })?;
         }
-        let anchor = last.issuer;
-        Ok(Self { certificates, leaf_key: issuer, anchor })
+        let (leaf, anchor) = (leaf.subject, last.issuer);
+        Ok(Self { certificates, leaf, leaf_key: issuer, anchor })
     }
 
     /// The certificates, leaf first, read from the bytes that were verified.
@@ -183,7 +188,7 @@ impl ChainError {
 }
 
 /// Verified chains by their bytes, at most [`CACHED_CHAINS`]; the oldest goes first. What is remembered depends on
-/// neither object, host nor time. The anchor is looked up again at each use, so a cache outlives a change of trust.
+/// neither object, host nor time. The trusted keys are looked up again at each use, so a cache outlives a change of trust.
 #[derive(Debug, Default)]
 pub struct ChainCache {
     chains: BTreeMap<Box<[u8]>, Arc<VerifiedChain>>,
@@ -202,7 +207,10 @@ impl ChainCache {
     }
 
     pub(crate) fn get(&self, certificates: &[u8], anchors: &Anchors) -> Option<Arc<VerifiedChain>> {
-        self.chains.get(certificates).filter(|chain| anchors.get(&chain.anchor).is_some()).cloned()
+        let still_good = |chain: &&Arc<VerifiedChain>| {
+            anchors.get(&chain.anchor).is_some() && anchors.get(&chain.leaf).is_none()
+        };
+        self.chains.get(certificates).filter(still_good).cloned()
     }
 
     pub(crate) fn insert(&mut self, certificates: &[u8], chain: Arc<VerifiedChain>) {

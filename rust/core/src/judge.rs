@@ -42,7 +42,9 @@ pub enum Signer {
         label: String,
         /// The leaf's serial number.
         serial: Serial,
-        /// The CA's name in `trusted-ca-keys`.
+        /// Who certified it: the CA's name in `trusted-ca-keys`, and the labels of the intermediates from there down,
+        /// joined by `/` (which neither can contain). Label and serial mean something only together with this: an
+        /// intermediate may issue a label and a serial that another has issued.
         authority: String,
     },
 }
@@ -95,8 +97,9 @@ impl Verdict {
 
 /// Judge an object by all its signatures at once.
 ///
-/// Pure: the same arguments give the same verdict, whatever `cache` holds. The cost is linear in the bytes of
-/// `signatures`; a chain is checked once, however many signatures claim it.
+/// Pure: the same arguments give the same verdict, whatever `cache` holds (up to FORMAT D7's limit, which chains in the
+/// cache come under first). The cost is linear in the number of signatures, for a given object; a chain is checked once,
+/// however many signatures claim it.
 pub fn judge<S: AsRef<[u8]>>(
     object: &Object,
     signatures: &[S],
@@ -200,7 +203,9 @@ impl Judgement<'_> {
                 error,
             })?;
         }
-        let authority = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default().to_owned();
+        let anchor = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
+        let intermediates = certificates.iter().skip(1).rev().map(|certificate| certificate.label.as_str());
+        let authority = std::iter::once(anchor).chain(intermediates).collect::<Vec<_>>().join("/");
         Ok(Signer::Certified {
             key: leaf.subject,
             label: leaf.label.to_string(),

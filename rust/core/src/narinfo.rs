@@ -1,4 +1,4 @@
-//! narinfo files, read as Nix reads them (libstore/nar-info.cc), or refused.
+//! narinfo files (libstore/nar-info.cc): read as Nix reads them, or refused.
 
 use crate::encoding::base64_decode;
 use crate::object::{ObjectError, PathInfo, StorePath, is_nix32_sha256, nix32, shorten};
@@ -48,6 +48,8 @@ struct Fields {
     content_address: Option<String>,
     url: Option<String>,
     signatures: Vec<String>,
+    /// `signatures`, to find one in it.
+    seen: BTreeSet<String>,
 }
 
 impl Fields {
@@ -60,7 +62,7 @@ impl Fields {
             "CA" => ("CA", &mut self.content_address),
             "URL" => ("URL", &mut self.url),
             "Sig" => {
-                if !self.signatures.iter().any(|known| known == value) {
+                if self.seen.insert(value.to_owned()) {
                     self.signatures.push(value.to_owned());
                 }
                 return Ok(());

@@ -1,7 +1,8 @@
 //! What is signed: store objects and realisations, by their fingerprints (FORMAT section 6).
 
+use crate::certificate::is_store_directory;
 use crate::limits::STORE_PATH_NAME_BYTES;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -21,8 +22,7 @@ impl StorePath {
     pub fn parse(text: &str) -> Result<Self, ObjectError> {
         let refuse = || ObjectError::StorePath(shorten(text));
         let (directory, base) = text.rsplit_once('/').ok_or_else(refuse)?;
-        let rooted = directory.starts_with('/') && !directory.bytes().any(|byte| byte.is_ascii_control());
-        if !rooted || !is_base_name(base) {
+        if !is_store_directory(directory.as_bytes()) || !is_base_name(base) {
             return Err(refuse());
         }
         Ok(Self { text: text.to_owned(), base: directory.len() + 1 })
@@ -77,7 +77,10 @@ fn is_base_name(base: &str) -> bool {
     let Some((digest, name)) = base.as_bytes().split_at_checked(DIGEST_CHARS) else { return false };
     let name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(byte);
     let Some((b'-', name)) = name.split_first() else { return false };
-    digest.iter().all(|byte| NIX32.contains(byte))
+    // Nix's checkName (libstore/path.cc): a leading component of dots would be one of the file system's.
+    let dots = matches!(name.split(|byte| *byte == b'-').next(), Some(b"." | b".."));
+    !dots
+        && digest.iter().all(|byte| NIX32.contains(byte))
         && (1..=STORE_PATH_NAME_BYTES).contains(&name.len())
         && name.iter().all(name_byte)
 }
@@ -122,9 +125,13 @@ impl PathInfo {
             .filter(|n: &u64| *n != 0 && n.to_string() == size)
             .ok_or(ObjectError::Fingerprint("size"))?;
         let list = field("references")?;
-        let references =
+        let references: BTreeSet<StorePath> =
             list.split(',').filter(|_| !list.is_empty()).map(StorePath::parse).collect::<Result<_, _>>()?;
         let info = Self { path, nar_hash, nar_size, references };
+        // "PATH and REFERENCES share one store directory"
+        if info.references.iter().any(|reference| reference.directory() != info.path.directory()) {
+            return Err(ObjectError::Fingerprint("references"));
+        }
         // One encoding: order, duplicates and trailing fields are settled by writing it again.
         if info.fingerprint() == fingerprint { Ok(info) } else { Err(ObjectError::Fingerprint("references")) }
     }
@@ -170,17 +177,19 @@ impl Object {
     /// [`ObjectError`] if it is not one, or if `store_directory` is none.
     pub fn realisation(fingerprint: &[u8], store_directory: &str) -> Result<Self, ObjectError> {
         // "an object with exactly dependentRealisations, id and outPath"
-        #[derive(Deserialize)]
+        #[derive(Deserialize, Serialize)]
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         struct Realisation {
-            #[serde(rename = "dependentRealisations")]
-            _dependent_realisations: BTreeMap<String, String>,
-            #[serde(rename = "id")]
-            _id: String,
+            dependent_realisations: BTreeMap<String, String>,
+            id: String,
             out_path: String,
         }
-        let realisation: Realisation = serde_json::from_slice(fingerprint)
-            .map_err(|error| ObjectError::Realisation(error.to_string()))?;
+        let refuse = |error: serde_json::Error| ObjectError::Realisation(error.to_string());
+        let realisation: Realisation = serde_json::from_slice(fingerprint).map_err(refuse)?;
+        // One encoding: "keys in ascending order, without white space and escapes"
+        if serde_json::to_vec(&realisation).map_err(refuse)? != fingerprint {
+            return Err(ObjectError::Realisation("it is not written as Nix writes it".to_owned()));
+        }
         let path = StorePath::in_directory(store_directory, &realisation.out_path)?;
         Ok(Self { kind: ObjectKind::Realisation, fingerprint: fingerprint.to_vec(), path })
     }
@@ -254,6 +263,11 @@ mod tests {
             format!("/nix/store/{DIGEST}-"),
             format!("/nix/store/{DIGEST}-a/b"),
             format!("/nix/store/{DIGEST}-a b"),
+            format!("/nix/store/{DIGEST}-."),
+            format!("/nix/store/{DIGEST}-..-a"),
+            format!("/nix/store//{DIGEST}-a"),
+            format!("/nix/../store/{DIGEST}-a"),
+            format!("/nix;store/{DIGEST}-a"),
             format!("/nix/store/{DIGEST}-é"),
             format!("/nix/store/{}-curl", DIGEST.replace('s', "e")),
             format!("/nix/store/{DIGEST}-{}", "x".repeat(212)),
@@ -283,6 +297,7 @@ mod tests {
             format!("1;{a};sha256:{HASH};17;{b},{a}"),
             format!("1;{a};sha256:{HASH};17;{a},{a}"),
             format!("1;{a};sha256:{HASH};17;{a},"),
+            format!("1;{a};sha256:{HASH};17;/gnu/store/{DIGEST}-b"),
             "{}".to_owned(),
         ] {
             assert!(Object::path(bad.as_bytes()).is_err(), "{bad}");
@@ -296,6 +311,10 @@ mod tests {
         assert_eq!(object.store_path().as_str(), format!("/nix/store/{DIGEST}-a"));
         for bad in [
             good.replace("outPath", "outPat"),
+            good.replace(":{", ": {"),
+            good.replace("sha256", "sha\\u0032256"),
+            format!(r#"[{{}},"sha256:00!out","{DIGEST}-a"]"#),
+            format!(r#"{{"id":"sha256:00!out","dependentRealisations":{{}},"outPath":"{DIGEST}-a"}}"#),
             good.replace("\"id\"", "\"more\":1,\"id\""),
             good.replace("{DIGEST}-a", "x/{DIGEST}-a").replace(DIGEST, "/tmp"),
             good.replace("\"id\"", &format!("\"outPath\":\"{DIGEST}-b\",\"id\"")),

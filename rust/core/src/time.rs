@@ -63,9 +63,10 @@ impl Times {
         Self { now, registered: Some(registered) }
     }
 
-    /// The instants at which a chain may be valid.
+    /// The instants at which a chain may be valid. "A registration time of 0 or later than now is none" (FORMAT D2):
+    /// the one is how Nix writes "unknown", the other nobody can have seen.
     pub(crate) fn instants(self) -> impl Iterator<Item = u64> {
-        std::iter::once(self.now).chain(self.registered)
+        std::iter::once(self.now).chain(self.registered.filter(|at| (1..=self.now).contains(at)))
     }
 }
 

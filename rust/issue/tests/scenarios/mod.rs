@@ -9,23 +9,23 @@ use serde::Serialize;
 
 /// One scenario: what a host is asked, and what it must answer. `tests/vectors/README.md` describes the file.
 #[derive(Clone, Serialize)]
-pub struct Scenario {
-    pub description: &'static str,
-    pub kind: Kind,
-    pub fingerprint: String,
-    pub store_directory: String,
-    pub now: u64,
-    pub registered: Option<u64>,
-    pub host: Option<String>,
-    pub trusted_ca_keys: Vec<String>,
-    pub trusted_public_keys: Vec<String>,
-    pub signatures: Vec<Signature>,
-    pub expected: Expected,
+pub(crate) struct Scenario {
+    pub(crate) description: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) fingerprint: String,
+    pub(crate) store_directory: String,
+    pub(crate) now: u64,
+    pub(crate) registered: Option<u64>,
+    pub(crate) host: Option<String>,
+    pub(crate) trusted_ca_keys: Vec<String>,
+    pub(crate) trusted_public_keys: Vec<String>,
+    pub(crate) signatures: Vec<Signature>,
+    pub(crate) expected: Expected,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub(crate) enum Kind {
     Path,
     Realisation,
 }
@@ -33,13 +33,13 @@ pub enum Kind {
 /// A signature, or a number of worthless ones under a name.
 #[derive(Clone, Serialize)]
 #[serde(untagged)]
-pub enum Signature {
+pub(crate) enum Signature {
     Text(String),
     Junk { junk: usize, name: String },
 }
 
 impl Signature {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Junk { .. } => "",
@@ -54,15 +54,15 @@ impl From<String> for Signature {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Expected {
-    pub accepted: bool,
-    pub reason: Option<String>,
-    pub signatures: Vec<Option<String>>,
+pub(crate) struct Expected {
+    pub(crate) accepted: bool,
+    pub(crate) reason: Option<String>,
+    pub(crate) signatures: Vec<Option<String>>,
 }
 
 impl Scenario {
     /// The signatures, with the junk written out: 60 bytes 0xff and a counter, big-endian.
-    pub fn signature_texts(&self) -> Vec<String> {
+    pub(crate) fn signature_texts(&self) -> Vec<String> {
         let write_out = |signature: &Signature| match signature {
             Signature::Text(text) => vec![text.clone()],
             Signature::Junk { junk, name } => (0..u32::try_from(*junk).unwrap())
@@ -75,7 +75,7 @@ impl Scenario {
     }
 
     /// How much junk comes first.
-    pub fn junk(&self) -> Option<usize> {
+    pub(crate) fn junk(&self) -> Option<usize> {
         match self.signatures.first() {
             Some(Signature::Junk { junk, .. }) => Some(*junk),
             _ => None,
@@ -256,7 +256,7 @@ impl Scenario {
 macro_rules! scenarios {
     ($($name:literal: $make:expr,)*) => {
         /// All scenarios, by name.
-        pub fn all() -> Vec<(String, Scenario)> {
+        pub(crate) fn all() -> Vec<(String, Scenario)> {
             vec![$(($name.to_owned(), $make),)*]
         }
     };
@@ -297,6 +297,10 @@ scenarios! {
     "refuse-four-intermediates": alice_signs_through("Through four intermediates", &four_intermediates()).refused("chain-too-long"),
     "refuse-leaf-as-issuer": alice_signs_through("A leaf's key, used to certify another", &leaf_as_issuer()).refused("not-an-issuer"),
     "refuse-issuer-as-leaf": issuer_as_leaf().refused("issuer-as-leaf"),
+    "refuse-ca-as-leaf": Scenario {
+        trusted_ca_keys: vec![entry("acme-2026-1", &root()), entry("alice-ca", &alice())],
+        ..alice_signs("The leaf's key is itself a trusted CA's", leaf(), "hello-2.12")
+    }.refused("issuer-as-leaf"),
     "refuse-repeated-key": alice_signs_through("The chain passes through one key twice", &[(leaf(), intermediate(1)), (issuer(1, 0), intermediate(2)), (issuer(2, 1), intermediate(1)), (issuer(1, 2), root())]).refused("repeated-key"),
     "refuse-root-as-subject": alice_signs_through("An intermediate certifies the CA's own key", &[(Draft { subject: root().public(), ..leaf() }, intermediate(1)), (issuer(1, 0), root())]).refused("repeated-key"),
     "refuse-certificate-bit": certificate_bit().refused("bad-certificate-signature"),
@@ -357,6 +361,8 @@ scenarios! {
     "accept-registered-in-time": Scenario { now: NOW + 200 * DAY, registered: Some(NOW), ..alice_signs("Already valid here since before the certificate expired", leaf(), "hello-2.12") }.accepted(),
     "refuse-registered-too-late": Scenario { now: NOW + 200 * DAY, registered: Some(NOW + 100 * DAY), ..alice_signs("Registered here after the certificate expired", leaf(), "hello-2.12") }.refused("expired"),
     "accept-registered-before": Scenario { registered: Some(NOW - 50 * DAY), ..alice_signs("Already valid here before the certificate was, and signed since", leaf(), "hello-2.12") }.accepted(),
+    "refuse-registered-never": Scenario { now: NOW + 200 * DAY, registered: Some(0), ..alice_signs("A registration time of 0 is none", Draft { not_before: Instant::from_seconds(0).unwrap(), ..leaf() }, "hello-2.12") }.refused("expired"),
+    "refuse-registered-in-future": Scenario { now: NOW - 2 * DAY, registered: Some(NOW), ..alice_signs("A registration time later than now is none", leaf(), "hello-2.12") }.refused("not-yet-valid"),
     "refuse-no-common-instant": Scenario { now: NOW + 50 * DAY, registered: Some(NOW), ..alice_signs_through("Each certificate is valid at one of the instants, but none of them for both", &[(leaf_from(NOW + DAY), intermediate(1)), (Draft { not_after: Instant::from_seconds(NOW + DAY).unwrap(), ..issuer(1, 0) }, root())]) }.refused("expired"),
 
     // Usage and constraints.
@@ -593,7 +599,7 @@ fn behind_junk(description: &'static str, junk: usize) -> Scenario {
 }
 
 /// The table of FORMAT section 9.
-pub fn worked_example() -> String {
+pub(crate) fn worked_example() -> String {
     let bytes = leaf().sign(&root()).unwrap();
     let hex = |range: std::ops::Range<usize>| {
         bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
