@@ -10,7 +10,7 @@ use crate::{
     network::Switch,
     nix_build::{self, Optimise},
     products,
-    report::Step,
+    report::{Step, sentence},
     roots::{self, Release},
 };
 
@@ -23,39 +23,86 @@ pub(crate) struct Bed {
     pub(crate) workstation: Host,
     /// Where they copy to: Nix with the patches.
     pub(crate) server: Host,
-    /// A server with stock Nix.
-    pub(crate) stock: Host,
+    /// Hosts that only tests need.
+    more: Option<More>,
     _switch: Switch,
+}
+
+struct More {
+    stock: Host,
+    testing: Result<Host, String>,
+    bookworm: Result<Host, String>,
+}
+
+/// How many hosts are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A workstation and a server.
+    Two,
+    /// Also a server with stock Nix, and workstations with newer and older ones.
+    All,
 }
 
 impl Bed {
     /// Makes what the hosts are made of, as far as it is not in the cache, and boots them.
-    pub(crate) fn boot(cache: &Cache, scratch: &Path) -> Result<Self> {
+    pub(crate) fn boot(cache: &Cache, scratch: &Path, extent: Extent) -> Result<Self> {
         let root = roots::root(cache, Release::Trixie)?;
         let patched = match nix_build::full(cache, &root, Optimise::No)? {
             Some(build) => build,
             None => nix_build::base(cache, &root, Optimise::No)?,
         }
         .layer();
-
         let command = products::command(cache)?;
+        let others = (extent == Extent::All)
+            .then(|| [Release::Testing, Release::Bookworm].map(|release| roots::root(cache, release)));
 
         let step = Step::start("Booting the hosts");
         let switch = Switch::start()?;
-        let boot = |name: &str, number, layers: Vec<&Path>| {
-            Host::boot(scratch, &switch, &Recipe { name, number, root: &root, layers })
-        };
-        let workstation = boot("workstation", 1, vec![&command])?;
-        let server = boot("server", 2, vec![&patched])?;
-        let stock = boot("stock", 3, vec![])?;
-        for host in [&server, &stock] {
-            host.start_sshd()?;
-            workstation.may_log_in(host, &PEOPLE)?;
-        }
-        for host in [&workstation, &server, &stock] {
+        let boot = |name: &str, number, root: &Path, layers: Vec<&Path>| {
+            let host = Host::boot(scratch, &switch, &Recipe { name, number, root, layers })?;
             host.configure("")?;
+            Ok::<_, anyhow::Error>(host)
+        };
+        let workstation = boot("workstation", 1, &root, vec![&command])?;
+        let server = boot("server", 2, &root, vec![&patched])?;
+        server.start_sshd()?;
+        workstation.may_log_in(&server, &PEOPLE)?;
+
+        let mut more = None;
+        if let Some([testing, bookworm]) = others {
+            let stock = boot("stock", 3, &root, vec![])?;
+            stock.start_sshd()?;
+            workstation.may_log_in(&stock, &PEOPLE)?;
+            let sender = |name: &str, number, root: Result<std::path::PathBuf>| {
+                let host = boot(name, number, &root?, vec![])?;
+                host.may_log_in(&server, &PEOPLE)?;
+                Ok(host)
+            };
+            let said = |result: Result<Host>| result.map_err(|error| sentence(&error));
+            let testing = said(sender("testing", 4, testing));
+            let bookworm = said(sender("bookworm", 5, bookworm));
+            more = Some(More { stock, testing, bookworm });
         }
         step.done();
-        Ok(Self { workstation, server, stock, _switch: switch })
+        Ok(Self { workstation, server, more, _switch: switch })
+    }
+
+    /// A server with stock Nix.
+    pub(crate) fn stock(&self) -> Result<&Host> {
+        Ok(&self.more()?.stock)
+    }
+
+    /// A workstation with the Nix of this release, or why there is none.
+    pub(crate) fn sender(&self, release: Release) -> Result<Result<&Host, &str>> {
+        let more = self.more()?;
+        Ok(match release {
+            Release::Trixie => Ok(&self.workstation),
+            Release::Testing => more.testing.as_ref().map_err(String::as_str),
+            Release::Bookworm => more.bookworm.as_ref().map_err(String::as_str),
+        })
+    }
+
+    fn more(&self) -> Result<&More> {
+        self.more.as_ref().ok_or_else(|| anyhow::anyhow!("the hosts for the tests were not booted"))
     }
 }

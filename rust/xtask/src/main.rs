@@ -2,6 +2,7 @@
 
 mod bed;
 mod cache;
+mod demo;
 mod e2e;
 mod host;
 mod isolate;
@@ -36,6 +37,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Tell the story: a normal user copies her certified build, and everyone else is refused (needs root on Debian)
+    Demo {
+        #[command(flatten)]
+        bed: BedArguments,
+    },
     /// Run every test, from units to end to end on real daemons (needs root on Debian)
     Test {
         /// Only the end-to-end cases whose names contain this
@@ -71,6 +77,9 @@ fn main() -> ExitCode {
 
 fn run(chore: &Chore) -> Result<ExitCode> {
     match chore {
+        Chore::Demo { bed } => {
+            in_the_bed(*bed, |cache, scratch| demo::run(cache, scratch).map(|()| ExitCode::SUCCESS))
+        }
         Chore::Test { only, bed } => in_the_bed(*bed, |cache, scratch| {
             let mut tally = Tally::default();
             if only.is_none() {

@@ -35,20 +35,20 @@ pub(crate) const CASES: &[Case] = &[
         name: "client/repair-of-many-is-ignored",
         run: |bed| repair(bed, &bed.server, Way::Many, Repair::Ignored),
     },
-    Case { name: "stock/repair-is-obeyed", run: |bed| repair(bed, &bed.stock, Way::One, Repair::Obeyed) },
+    Case { name: "stock/repair-is-obeyed", run: |bed| repair(bed, bed.stock()?, Way::One, Repair::Obeyed) },
     Case {
         name: "client/registration-time-is-ours",
         run: |bed| registration_time(bed, &bed.server, Clock::Ours),
     },
     Case {
         name: "stock/registration-time-is-theirs",
-        run: |bed| registration_time(bed, &bed.stock, Clock::Theirs),
+        run: |bed| registration_time(bed, bed.stock()?, Clock::Theirs),
     },
     Case { name: "client/white-space-in-a-name-is-refused", run: white_space_in_a_name },
     Case { name: "client/short-signature-hides-nothing", run: |bed| short_signature(bed, &bed.server, true) },
     Case {
         name: "stock/short-signature-hides-a-good-one",
-        run: |bed| short_signature(bed, &bed.stock, false),
+        run: |bed| short_signature(bed, bed.stock()?, false),
     },
     Case { name: "client/signing-an-invalid-path-is-an-error", run: signing_an_invalid_path },
     Case { name: "client/signatures-have-a-limit", run: signatures_have_a_limit },

@@ -194,7 +194,7 @@ fn other_ca(bed: &Bed, channel: Channel) -> Result<Outcome> {
 
 fn stock_refuses(bed: &Bed) -> Result<Outcome> {
     let alice = Signer { settings: String::new(), ..alice(bed, EVERYTHING)? };
-    refuses(&bed.workstation, Channel::CopyClosure, &bed.stock, &alice, &[])?;
+    refuses(&bed.workstation, Channel::CopyClosure, bed.stock()?, &alice, &[])?;
     Ok(Outcome::Passed)
 }
 

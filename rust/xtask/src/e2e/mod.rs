@@ -9,6 +9,7 @@ mod channels;
 mod forge;
 mod pki;
 mod plain;
+mod senders;
 mod tools;
 mod wire;
 
@@ -16,7 +17,12 @@ use std::{path::Path, time::Instant};
 
 use anyhow::Result;
 
-use crate::{bed::Bed, cache::Cache, report::sentence, tally::Tally};
+use crate::{
+    bed::{Bed, Extent},
+    cache::Cache,
+    report::sentence,
+    tally::Tally,
+};
 
 /// A test.
 pub(crate) struct Case {
@@ -30,14 +36,13 @@ pub(crate) enum Outcome {
     /// Everything was as claimed.
     Passed,
     /// Something that it needs is not there.
-    #[expect(dead_code, reason = "the first cases need nothing")]
     Skipped(String),
 }
 
 /// Runs the cases whose names contain `only`.
 pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let bed = Bed::boot(cache, scratch)?;
-    let cases = plain::CASES.iter().chain(attacks::CASES).chain(certificates::CASES);
+    let bed = Bed::boot(cache, scratch, Extent::All)?;
+    let cases = plain::CASES.iter().chain(attacks::CASES).chain(certificates::CASES).chain(senders::CASES);
     for case in cases.filter(|case| only.is_none_or(|text| case.name.contains(text))) {
         let begun = Instant::now();
         match (case.run)(&bed) {

@@ -13,16 +13,16 @@ use crate::{bed::Bed, host::Host};
 pub(crate) const CASES: &[Case] = &[
     Case {
         name: "stock/unsigned-is-refused",
-        run: |bed| unsigned_is_refused(bed, Channel::CopyClosure, &bed.stock),
+        run: |bed| unsigned_is_refused(bed, Channel::CopyClosure, bed.stock()?),
     },
-    Case { name: "stock/unknown-key-is-refused", run: |bed| unknown_key_is_refused(bed, &bed.stock) },
+    Case { name: "stock/unknown-key-is-refused", run: |bed| unknown_key_is_refused(bed, bed.stock()?) },
     Case {
         name: "stock/trusted-key-is-accepted",
-        run: |bed| trusted_key_is_accepted(bed, Channel::CopyClosure, &bed.stock),
+        run: |bed| trusted_key_is_accepted(bed, Channel::CopyClosure, bed.stock()?),
     },
     Case {
         name: "stock/content-addressed-is-accepted",
-        run: |bed| content_addressed_is_accepted(bed, &bed.stock),
+        run: |bed| content_addressed_is_accepted(bed, bed.stock()?),
     },
     Case { name: "plain/unknown-key-is-refused", run: |bed| unknown_key_is_refused(bed, &bed.server) },
     Case {

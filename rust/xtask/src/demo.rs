@@ -1,0 +1,148 @@
+//! The story, as the people in it see it: every line shown is the real output of the real command.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    bed::{Bed, Extent},
+    cache::Cache,
+    host::Host,
+    report::{bad, dim, good, strong},
+};
+
+/// Tells the story. It fails where something does not happen as told.
+pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
+    let bed = Bed::boot(cache, scratch, Extent::Two)?;
+    let (workstation, server) = (&bed.workstation, &bed.server);
+
+    chapter("Bob makes a CA, and the server's administrator trusts it");
+    tell("(Real CAs have a passphrase: leave out --unencrypted.)");
+    succeeds(workstation, "bob", "nixcert ca init acme --name acme-1 --unencrypted")?;
+    let public = succeeds(workstation, "bob", "cat acme/ca.pub")?;
+    server.configure(&format!("trusted-ca-keys = {}\nca-host-name = server\n", public.trim()))?;
+    succeeds(server, "root", "grep ca- /etc/nix/nix.conf; nix config show | grep -E '^trusted-users'")?;
+
+    chapter("Alice has a key, and Bob certifies it");
+    succeeds(workstation, "alice", "nix key generate-secret --key-name alice > alice.secret")?;
+    succeeds(workstation, "alice", "nixcert request --key alice.secret -o /tmp/alice.request")?;
+    succeeds(
+        workstation,
+        "bob",
+        "nixcert issue /tmp/alice.request --ca acme --valid 90d --permit 'hello@' --host server --yes \
+         -o /tmp/alice.certificate",
+    )?;
+    succeeds(workstation, "alice", "nixcert attach --key alice.secret /tmp/alice.certificate -o alice.key")?;
+
+    chapter("Alice builds something, signs it with stock Nix, and copies it to the server");
+    let hello = build(workstation, "alice", "hello-2.12")?;
+    tell("Without a signature, it is refused:");
+    refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {hello}"))?;
+    tell("With one, it is accepted, though the server has never heard of her key:");
+    succeeds(workstation, "alice", &format!("nix store sign -k alice.key {hello}"))?;
+    succeeds(workstation, "alice", &format!("nix-copy-closure --to alice@server {hello}"))?;
+    succeeds(workstation, "alice", &format!("ssh alice@server cat {hello}"))?;
+    tell("The server's log says who:");
+    succeeds(server, "root", &format!("grep {hello} /var/log/messages"))?;
+
+    chapter("Mallory has an account too, and tries");
+    tell("something unsigned:");
+    let sudo = build(workstation, "mallory", "sudo-1.9.17")?;
+    refused(workstation, "mallory", &format!("nix-copy-closure --to mallory@server {sudo}"))?;
+    tell("options that switch the checks off:");
+    refused(
+        workstation,
+        "mallory",
+        &format!("nix copy --no-check-sigs --to ssh-ng://mallory@server {sudo}"),
+    )?;
+    tell("a CA of Mallory's own:");
+    succeeds(workstation, "mallory", "nix key generate-secret --key-name mallory > mallory.secret")?;
+    quietly(workstation, "mallory", "nixcert ca init evil --name acme-1 --unencrypted")?;
+    quietly(workstation, "mallory", "nixcert request --key mallory.secret -o mallory.request")?;
+    quietly(
+        workstation,
+        "mallory",
+        "nixcert issue mallory.request --ca evil --permit '*' --host '*' --yes -o mallory.certificate",
+    )?;
+    quietly(workstation, "mallory", "nixcert attach --key mallory.secret mallory.certificate -o evil.key")?;
+    succeeds(workstation, "mallory", &format!("nix store sign -k evil.key {sudo}"))?;
+    refused(
+        workstation,
+        "mallory",
+        &format!(
+            "nix copy --to ssh-ng://mallory@server --option trusted-ca-keys \"$(cat evil/ca.pub)\" {sudo}"
+        ),
+    )?;
+    tell("Alice's certificate, with Mallory's key:");
+    let alice = String::from_utf8(workstation.read("/home/alice/alice.key")?)?;
+    let mallory = String::from_utf8(workstation.read("/home/mallory/mallory.secret")?)?;
+    let (Some((name, _)), Some((_, secret))) = (alice.split_once(':'), mallory.split_once(':')) else {
+        bail!("these are no key files")
+    };
+    workstation.write("/home/mallory/stolen.key", format!("{name}:{secret}").as_bytes())?;
+    let sudo = build(workstation, "mallory", "sudo-1.9.18")?;
+    succeeds(workstation, "mallory", &format!("nix store sign -k stolen.key {sudo}"))?;
+    refused(workstation, "mallory", &format!("nix-copy-closure --to mallory@server {sudo}"))?;
+
+    chapter("Nor can Alice do what her certificate does not permit");
+    let sudo = build(workstation, "alice", "sudo-1.9.19")?;
+    succeeds(workstation, "alice", &format!("nix store sign -k alice.key {sudo}"))?;
+    refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {sudo}"))?;
+
+    println!("\n{}", good("Alice's build was accepted, and everything else was refused."));
+    Ok(())
+}
+
+fn chapter(title: &str) {
+    println!("\n{}", strong(&format!("== {title}")));
+}
+
+fn tell(text: &str) {
+    println!("{}", dim(&format!("# {text}")));
+}
+
+/// Runs a command before the audience.
+fn shown(host: &Host, user: &str, line: &str) -> Result<(bool, String)> {
+    let prompt = if user == "root" { '#' } else { '$' };
+    println!("{}{prompt} {line}", strong(&format!("{user}@{}", host.name())));
+    let output = host.run_as(user, line)?;
+    print!("{}", output.text);
+    Ok((output.success, output.text))
+}
+
+fn succeeds(host: &Host, user: &str, line: &str) -> Result<String> {
+    let (success, text) = shown(host, user, line)?;
+    if !success {
+        bail!("this should have succeeded, and did not: {line}");
+    }
+    Ok(text)
+}
+
+fn refused(host: &Host, user: &str, line: &str) -> Result<()> {
+    let (success, text) = shown(host, user, line)?;
+    if success || !text.contains("because it lacks a signature by a trusted key") {
+        bail!("this should have been refused for want of a signature, and was not: {line}");
+    }
+    println!("{}", bad("refused"));
+    Ok(())
+}
+
+/// Preparations that are of no interest.
+fn quietly(host: &Host, user: &str, line: &str) -> Result<()> {
+    host.run_as(user, line)?.ok().map(drop)
+}
+
+fn build(host: &Host, user: &str, name: &str) -> Result<String> {
+    let file = format!("{name}.nix");
+    let expression = format!(
+        "derivation {{ name = \"{name}\"; system = \"{}-linux\"; builder = \"/bin/sh\"; args = [ \"-c\" \"echo {name} \
+         by {user} > $out\" ]; }}\n",
+        std::env::consts::ARCH
+    );
+    host.write(&format!("/home/{user}/{file}"), expression.as_bytes())?;
+    let text = succeeds(host, user, &format!("nix-build --no-out-link {file}"))?;
+    text.lines()
+        .rfind(|line| line.starts_with("/nix/store/"))
+        .map(str::to_owned)
+        .context("nix-build gave no path")
+}
