@@ -1,0 +1,4 @@
+//! A verified chain comes from verification, not from a struct expression.
+fn main() {
+    let _ = nixcert_core::VerifiedChain { certificates: vec![] };
+}
