@@ -2,7 +2,7 @@
 
 use crate::output::Table;
 use crate::time::length;
-use nixcert_core::{Certificate, List, Usage};
+use nixcert_core::{Certificate, Instant, List, Usage};
 use nixcert_issue::Draft;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(crate) struct Description {
     pub(crate) hosts: Vec<String>,
     pub(crate) store_directories: Vec<String>,
     #[serde(skip)]
-    lasts: String,
+    validity: (Instant, Instant),
     #[serde(skip)]
     kinds: Vec<Usage>,
 }
@@ -47,7 +47,7 @@ impl Description {
             excluded_names: list(certificate.excluded_names),
             hosts: list(certificate.hosts),
             store_directories: or_nix_store(list(certificate.store_directories)),
-            lasts: length(certificate.not_before, certificate.not_after),
+            validity: (certificate.not_before, certificate.not_after),
             kinds,
         }
     }
@@ -69,7 +69,7 @@ impl Description {
             excluded_names: list(&draft.excluded_names),
             hosts: list(&draft.hosts),
             store_directories: or_nix_store(list(&draft.store_directories)),
-            lasts: length(draft.not_before, draft.not_after),
+            validity: (draft.not_before, draft.not_after),
             kinds,
         }
     }
@@ -83,14 +83,27 @@ impl Description {
             table.row("Serial", serial);
         }
         table.row("Issuer", issuer);
-        table.row("Valid from", &self.not_before);
-        table.row("Valid until", format_args!("{} ({})", self.not_after, self.lasts));
+        let (not_before, not_after) = self.validity;
+        table.row("Valid from", not_before);
+        table.row("Valid until", format_args!("{not_after} ({})", length(not_before, not_after)));
         table.rows("May", self.kinds.iter().map(|usage| self.usage_in_words(*usage)));
         table.rows("Packages", self.permitted_names.iter().map(|pattern| name_in_words(pattern)));
         table.rows("but not", self.excluded_names.iter().map(|pattern| name_in_words(pattern)));
         table.rows("Hosts", self.hosts.iter().map(|pattern| host_in_words(pattern)));
         table.rows("Store", &self.store_directories);
         table
+    }
+
+    /// Whether it is in force.
+    pub(crate) fn standing(&self, now: Instant) -> String {
+        let (not_before, not_after) = self.validity;
+        if now < not_before {
+            format!("not yet valid, for another {}", length(now, not_before))
+        } else if now >= not_after {
+            format!("expired, {} ago", length(not_after, now))
+        } else {
+            format!("in force, for another {}", length(now, not_after))
+        }
     }
 
     fn usage_in_words(&self, usage: Usage) -> String {

@@ -4,6 +4,7 @@ use crate::error::{Answer, Error, Result};
 use crate::output::{self, Destination, Table, printable, shorten};
 use crate::passphrase::PassphraseArgs;
 use crate::{input, time};
+use nixcert_core::Certificate;
 use nixcert_issue::files::{Access, Existing};
 use nixcert_issue::{Ca, CaKind, Log, Record, Seal, SecretKey};
 use std::io::{self, Write};
@@ -137,9 +138,16 @@ fn adopt(args: AdoptArgs) -> Result {
     ca.check_adoptable(&certificate)?;
     let key = unlock(&ca, &args.passphrase)?;
     ca.adopt(&certificate, &key, existing)?;
+    let root = ca
+        .chain()
+        .last()
+        .and_then(|bytes| Certificate::parse(bytes).ok())
+        .map(|last| last.issuer.to_string());
     output::note(format_args!(
-        "'{0}' can issue now; next: nixcert issue --ca {0} REQUEST --permit PATTERN --host PATTERN -o FILE",
-        ca.path().display()
+        "'{0}' can issue now, for hosts that trust the CA key {1}\n      \
+         next: nixcert issue --ca {0} REQUEST --permit PATTERN --host PATTERN -o FILE",
+        ca.path().display(),
+        root.unwrap_or_default()
     ));
     Ok(Answer::Yes)
 }

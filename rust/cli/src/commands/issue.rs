@@ -226,6 +226,14 @@ fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
     drop(stderr);
 
     let subject = draft.subject.to_string();
+    let everything = draft.permitted_names.contains("*") && draft.excluded_names.is_empty();
+    // FORMAT O2: "The derivation in id has no name that could be constrained"
+    if draft.usages.contains(Usage::ImportRealisations) && !everything {
+        output::warn(
+            "import-realisations lets this key answer for any derivation, with any output that it may name: give it \
+             only to those whom you would permit '*'",
+        );
+    }
     if ca.kind() == CaKind::Intermediate {
         output::note("the limits of every CA above hold too (nixcert inspect shows them)");
     }

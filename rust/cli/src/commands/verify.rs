@@ -30,8 +30,7 @@ Examples:
 Exit status: 0 all are accepted; 1 something is refused (a narinfo that cannot be read as one is refused too, as
 malformed-object); 2 could not tell: no trusted key, a file that cannot be read, or nothing to judge.")]
 pub(crate) struct VerifyArgs {
-    /// Files of narinfos; '-' is standard input
-    #[arg(required = true)]
+    /// Files of narinfos; '-' is standard input, which is read if there are none
     files: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
@@ -62,7 +61,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result {
         progress: progress(),
     };
     let mut unreadable = false;
-    for path in &args.files {
+    for path in &files(&args)? {
         if let Err(error) = run.file(path) {
             // The others can be judged all the same; the answer is then "could not tell".
             run.progress.suspend(|| error.report());
@@ -80,6 +79,16 @@ pub(crate) fn run(args: VerifyArgs) -> Result {
             .help("a narinfo is what a binary cache serves as HASH.narinfo")),
         (false, _, 0) => Ok(Answer::Yes),
         (false, ..) => Ok(Answer::No),
+    }
+}
+
+fn files(args: &VerifyArgs) -> Result<Vec<PathBuf>> {
+    if !args.files.is_empty() {
+        Ok(args.files.clone())
+    } else if io::stdin().is_terminal() {
+        Err(Error::new("no narinfo was named").help("name files, or pipe narinfos into it"))
+    } else {
+        Ok(vec![PathBuf::from("-")])
     }
 }
 
