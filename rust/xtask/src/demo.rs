@@ -123,7 +123,7 @@ fn refused(host: &Host, user: &str, line: &str) -> Result<()> {
     if success || !text.contains("because it lacks a signature by a trusted key") {
         bail!("this should have been refused for want of a signature, and was not: {line}");
     }
-    println!("{}", bad("refused"));
+    println!("{}", bad("# refused"));
     Ok(())
 }
 

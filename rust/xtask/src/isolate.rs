@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Set, to the scratch directory, in the process that runs inside the namespaces.
-const INSIDE: &str = "NIXCERT_TEST_BED_SCRATCH";
+pub(crate) const INSIDE: &str = "NIXCERT_TEST_BED_SCRATCH";
 
 /// How a program ends that was interrupted, by convention: 128 and the number of `SIGINT`.
 const INTERRUPTED: u8 = 130;

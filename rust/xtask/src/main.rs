@@ -6,6 +6,7 @@ mod demo;
 mod e2e;
 mod host;
 mod isolate;
+mod leftovers;
 mod network;
 mod nix_build;
 mod prerequisites;
@@ -50,6 +51,12 @@ enum Chore {
         #[command(flatten)]
         bed: BedArguments,
     },
+    /// Boot a host and end in some way, for the test that nothing is left behind
+    #[command(hide = true)]
+    Trial {
+        /// success, failure, or wait
+        how: String,
+    },
     /// Compile the library, and install it with its header and pkg-config file
     Install {
         /// Where to: gets include/nixcert.hh, lib/libnixcert.a and lib/pkgconfig/nixcert.pc
@@ -86,12 +93,25 @@ fn run(chore: &Chore) -> Result<ExitCode> {
                 workspace::run(cache, &mut tally)?;
                 upstream::run(cache, scratch, &mut tally)?;
             }
+            if only.as_deref().is_none_or(|text| "leftovers".contains(text)) {
+                leftovers::run(cache, &mut tally)?;
+            }
             e2e::run(cache, scratch, only.as_deref(), &mut tally)?;
             if tally.is_empty() {
                 bail!("no test's name contains that");
             }
             Ok(tally.report())
         }),
+        Chore::Trial { how } => {
+            if std::env::var_os(leftovers::TRIAL).is_none() {
+                bail!("this is for the test bed itself");
+            }
+            let cache = Cache::open()?;
+            match isolate::scratch()? {
+                Some(scratch) => leftovers::trial(&cache, &scratch, how).map(|()| ExitCode::SUCCESS),
+                None => isolate::run_again_inside(&cache.place("scratch-trial")?),
+            }
+        }
         Chore::Install { prefix } => {
             products::install(&Cache::open()?.log("install")?, Profile::Release, prefix)?;
             Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ mod channels;
 mod forge;
 mod pki;
 mod plain;
+mod realisations;
 mod senders;
 mod tools;
 mod wire;
@@ -42,7 +43,12 @@ pub(crate) enum Outcome {
 /// Runs the cases whose names contain `only`.
 pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let bed = Bed::boot(cache, scratch, Extent::All)?;
-    let cases = plain::CASES.iter().chain(attacks::CASES).chain(certificates::CASES).chain(senders::CASES);
+    let cases = plain::CASES
+        .iter()
+        .chain(attacks::CASES)
+        .chain(certificates::CASES)
+        .chain(realisations::CASES)
+        .chain(senders::CASES);
     for case in cases.filter(|case| only.is_none_or(|text| case.name.contains(text))) {
         let begun = Instant::now();
         match (case.run)(&bed) {
