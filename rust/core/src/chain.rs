@@ -36,7 +36,10 @@ impl VerifiedChain {
         if anchors.get(&leaf.subject).is_some() {
             return Err(ChainError::IssuerAsLeaf { certificate: CertificateId::new(leaf, 0) }.into());
         }
-        let anchor = anchors.get(&last.issuer).ok_or(ChainError::UntrustedCa { issuer: last.issuer })?;
+        let anchor = anchors.get(&last.issuer).ok_or_else(|| ChainError::UntrustedCa {
+            certificate: CertificateId::new(last, parsed.len() - 1),
+            issuer: last.issuer,
+        })?;
 
         // V3: "Each certificate's signature MUST be valid for its issuer key"
         let mut issuer = anchor.key;
@@ -122,8 +125,10 @@ pub enum ChainError {
     #[error("there is no certificate")]
     Empty,
     /// V1.
-    #[error("it was issued by {issuer}, which is not among this host's trusted-ca-keys")]
+    #[error("{certificate} was issued by {issuer}, which is not among this host's trusted-ca-keys")]
     UntrustedCa {
+        /// The last certificate, as it was read.
+        certificate: CertificateId,
         /// The issuer of the last certificate.
         issuer: PublicKey,
     },
