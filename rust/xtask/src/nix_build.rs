@@ -102,10 +102,7 @@ pub(crate) fn changed_tests() -> Result<Vec<String>> {
     let names = files.filter_map(|line| line.strip_prefix("+++ b/tests/functional/")?.strip_suffix(".sh"));
     Ok(names
         .filter(|name| !name.starts_with("common"))
-        .map(|name| match name.split_once('/') {
-            Some((suite, name)) => format!("{suite}:{name}"),
-            None => format!("main:{name}"),
-        })
+        .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
         .collect())
 }
 
