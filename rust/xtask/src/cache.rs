@@ -5,8 +5,9 @@
 //! time holds the cache's lock.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -89,10 +90,11 @@ impl Cache {
     pub(crate) fn lock(&self, when_busy: WhenBusy) -> Result<Lock> {
         let path = self.directory.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-        let lock = || match file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the cache"),
+        // The lock belongs to the open file, which the command shares: it stays when the command has ended.
+        let lock = || -> Result<bool> {
+            let mut command = Command::new("flock");
+            command.args(["--exclusive", "--nonblock", "0"]).stdin(file.try_clone()?);
+            Ok(command.status().context("cannot start flock, of Debian's util-linux")?.success())
         };
         if !lock()? {
             let busy = format!("another run of the test bed is using {}", self.directory.display());

@@ -95,15 +95,18 @@ pub(crate) fn full(cache: &Cache, root: &Path, optimise: Optimise) -> Result<Opt
     Ok(Some(NixBuild { directory }))
 }
 
-/// The functional tests that the base's patches add or change, as meson names them.
-pub(crate) fn changed_tests() -> Result<Vec<String>> {
+/// The functional tests that the patches add or change, as meson names them: of the base, and of the rest.
+pub(crate) fn changed_tests() -> Result<[Vec<String>; 2]> {
     let series = Series::read()?;
-    let files = series.base.iter().flat_map(|patch| patch.text.lines());
-    let names = files.filter_map(|line| line.strip_prefix("+++ b/tests/functional/")?.strip_suffix(".sh"));
-    Ok(names
-        .filter(|name| !name.starts_with("common"))
-        .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
-        .collect())
+    Ok([&series.base, &series.full].map(|patches| {
+        let files = patches.iter().flat_map(|patch| patch.text.lines());
+        let names =
+            files.filter_map(|line| line.strip_prefix("+++ b/tests/functional/")?.strip_suffix(".sh"));
+        names
+            .filter(|name| !name.starts_with("common"))
+            .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
+            .collect()
+    }))
 }
 
 fn build_base(cache: &Cache, root: &Path, series: &Series, optimise: Optimise) -> Result<NixBuild> {

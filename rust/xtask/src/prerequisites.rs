@@ -21,10 +21,11 @@ const DISK: u64 = 6 * 1024;
 const MEMORY: u64 = 3 * 1024;
 
 /// A command, and the Debian package that has it.
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     ("apt-get", "apt"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("flock", "util-linux"),
     ("nsenter", "util-linux"),
     ("mount", "mount"),
     ("chroot", "coreutils"),

@@ -1,13 +1,14 @@
 //! Upstream's own functional tests, as far as signatures are concerned, on the base build: hardening and seam must
 //! break nothing, and need no Rust.
 
-use std::{fs, path::Path, process::Stdio, time::Instant};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     cache::Cache,
-    nix_build::{self, Optimise},
+    nix_build::{self, NixBuild, Optimise},
+    products,
     report::Step,
     roots::{self, Access, Release, inside},
     tally::Tally,
@@ -31,26 +32,48 @@ const TESTS: [&str; 14] = [
     "substitute",
 ];
 
-/// Runs the tests.
+/// Runs them on the base build, and those that concern certificates on the full one.
 pub(crate) fn run(cache: &Cache, scratch: &Path, tally: &mut Tally) -> Result<()> {
     let root = roots::root(cache, Release::Trixie)?;
+    let [base_tests, full_tests] = nix_build::changed_tests()?;
     let base = nix_build::base(cache, &root, Optimise::No)?;
-    let begun = Instant::now();
-    let step = Step::start("Running upstream's functional tests");
-    let work = scratch.join("upstream");
-    fs::create_dir_all(&work)?;
-    let (tree, layer) = (base.tree(), base.layer());
-    let binds = [(work.as_path(), "/build"), (tree.as_path(), "/prefix"), (layer.as_path(), "/mnt")];
-    let mut tests: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
-    tests.extend(nix_build::changed_tests()?);
+    let tests = TESTS.iter().map(|&name| name.to_owned()).chain(base_tests).collect();
+    functional(cache, scratch, &root, "base", &base, tests, tally)?;
+    if let Some(full) = nix_build::full(cache, &root, Optimise::No)? {
+        let tests = ["signing".to_owned()].into_iter().chain(full_tests).collect();
+        functional(cache, scratch, &root, "full", &full, tests, tally)?;
+    }
+    Ok(())
+}
+
+fn functional(
+    cache: &Cache,
+    scratch: &Path,
+    root: &Path,
+    name: &str,
+    build: &NixBuild,
+    mut tests: Vec<String>,
+    tally: &mut Tally,
+) -> Result<()> {
     tests.sort();
     tests.dedup();
+    let command = products::command(cache)?;
+    let step = Step::start(format!("Running upstream's functional tests on the {name} build"));
+    let work = scratch.join("upstream");
+    fs::create_dir_all(&work)?;
+    let (tree, layer) = (build.tree(), build.layer());
+    let binds = [
+        (work.as_path(), "/build"),
+        (tree.as_path(), "/prefix"),
+        (layer.as_path(), "/mnt"),
+        (&command, "/opt"),
+    ];
     let script = SCRIPT.replace("@tests@", &tests.join(" "));
-    let output = inside(&root, Access::Read, &binds, &script).stdin(Stdio::null()).output()?;
+    let output = inside(root, Access::Read, &binds, &script).stdin(Stdio::null()).output()?;
     step.done();
 
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = cache.place("logs")?.join("upstream.log");
+    let log = cache.place("logs")?.join(format!("upstream-{name}.log"));
     fs::write(&log, [output.stdout, output.stderr].concat())?;
     let mut seen = 0;
     for line in text.lines() {
@@ -69,14 +92,16 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, tally: &mut Tally) -> Result<()
             continue;
         };
         seen += 1;
-        let name = format!(
-            "upstream/{}",
+        let test = format!(
+            "upstream/{name}/{}",
             words.get(..at).unwrap_or_default().concat().replace("nix-functional-tests:", "")
         );
+        let seconds = words.get(at + 1).and_then(|time| time.trim_end_matches('s').parse().ok());
+        let time = seconds.map(Duration::from_secs_f32).unwrap_or_default();
         match words.get(at).copied() {
-            Some("OK") => tally.passed(&name, 1, begun.elapsed()),
-            Some("SKIP") => tally.skipped(&name, 1, "upstream's test says so"),
-            _ => tally.failed(&name, &format!("see {}", log.display())),
+            Some("OK") => tally.passed(&test, 1, time),
+            Some("SKIP") => tally.skipped(&test, 1, "upstream's test says so"),
+            _ => tally.failed(&test, &format!("see {}", log.display())),
         }
     }
     if seen == 0 {
@@ -94,7 +119,7 @@ for it in nix-build nix-channel nix-collect-garbage nix-copy-closure nix-daemon 
     ln -s nix /build/bin/$it
 done
 cp -r /prefix/tests /prefix/.version /build/
-export PATH="/build/bin:$PATH"
+export PATH="/build/bin:/opt/usr/bin:$PATH"
 cd /build
 meson setup run tests/functional >&2
 chown -R alice: /build
