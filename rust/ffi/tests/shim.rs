@@ -83,7 +83,7 @@ fn check(file: &Path, vector: &Vector, printed: &str) {
         assert_eq!(first, Some(reason.as_str()), "{name}: {printed}");
     }
     for key in printed.lines().filter(|line| line.starts_with("key ")) {
-        assert!(key.ends_with(" 32") && key.starts_with("key alice 0123456789abcdef "), "{name}: {key}");
+        assert!(key.ends_with(" 32") && key.starts_with("key alice "), "{name}: {key}");
     }
 }
 

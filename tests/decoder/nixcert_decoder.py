@@ -1,0 +1,483 @@
+#!/usr/bin/env python3
+"""A verifier of nixcert certificate signatures, written from FORMAT.md alone, to check the vectors in tests/vectors.
+
+Usage: python3 nixcert_decoder.py VECTOR.json...
+
+For each vector it prints `ok NAME` or `DISAGREES NAME: expected … got …`. It exits 0 only if there was a vector and all agree.
+Slow and without side channels in mind: for vectors, not for use. The standard library is all it needs (Python 3.11).
+The numbers in the comments are those of the rules of FORMAT.md. N5 is for those who sign; nothing here enforces it.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import pathlib
+import re
+import sys
+from dataclasses import dataclass
+
+CHECKS_PER_OBJECT = 65536        # D7
+MAX_NAME_BYTES = 14000           # N1
+MAX_CERTIFICATES = 4             # section 2: a leaf and three intermediates
+MAX_CERTIFICATE_BYTES = 2048     # F1
+MAX_TIME = 253402300799          # C1
+IMPORT_PATHS, IMPORT_REALISATIONS, ISSUE, ALL_USAGES = 0x01, 0x02, 0x08, 0x1F  # F6
+PERMITTED_NAMES, EXCLUDED_NAMES, HOSTS, STORE_DIRECTORIES = 1, 2, 3, 4         # section 3, constraints
+
+# Section 8: the later the row, the further the signature came.
+ROWS = """no-signatures malformed-object too-many-signatures malformed-signature unknown-key broken-configuration malformed-name
+name-too-long chain-too-long malformed-certificate unknown-version unknown-algorithm unknown-usage unknown-constraint untrusted-ca
+issuer-mismatch repeated-key issuer-as-leaf not-an-issuer path-length-exceeded bad-certificate-signature weak-key label-mismatch
+bad-signature not-yet-valid expired missing-usage store-directory-not-permitted host-name-not-configured host-not-permitted
+name-excluded name-not-permitted""".split()
+
+class Refused(Exception):
+    """Its only argument is the reason code."""
+
+def require(condition, reason):
+    if not condition:
+        raise Refused(reason)
+
+# --- The decision (section 7) -----------------------------------------------------------------------------------------
+@dataclass
+class StoreObject:
+    fingerprint: bytes
+    name: bytes
+    store_directory: bytes
+    usage: int
+
+@dataclass
+class Host:
+    name: bytes | None
+    ca_keys: frozenset
+    public_keys: dict  # name -> keys
+    broken: bool       # the CA keys or the host name cannot be read
+    now: int
+    registered: int | None
+
+class Budget:
+    """D7: how many more signatures of this object may be checked against a key."""
+
+    def __init__(self):
+        self.left = CHECKS_PER_OBJECT
+
+    def spend(self):
+        require(self.left > 0, "too-many-signatures")
+        self.left -= 1
+
+def verify(vector):
+    """Returns accepted, the object's reason, and the reason of each entry of `signatures`."""
+    try:
+        obj = read_object(vector)
+    except Refused as refused:
+        return False, refused.args[0], []
+    host = read_host(vector)
+    budget = Budget()
+    # D7: nothing has been verified before this object, so the order is the given one. D6: each is judged on its own.
+    reasons = [reason_of_entry(entry, obj, host, budget) for entry in vector["signatures"]]
+    if None in reasons:
+        return True, None, reasons
+    return False, max(reasons, key=ROWS.index, default="no-signatures"), reasons  # section 8
+
+def reason_of_entry(entry, obj, host, budget):
+    if isinstance(entry, str):
+        return reason_of_signature(entry, obj, host, budget)
+    junk = (b"\xff" * 60 + i.to_bytes(4, "big") for i in range(entry["junk"]))
+    texts = (entry["name"] + ":" + base64.b64encode(data).decode() for data in junk)
+    [reason] = {reason_of_signature(text, obj, host, budget) for text in texts}  # the same for each of them
+    return reason
+
+def reason_of_signature(text, obj, host, budget):
+    try:
+        judge_signature(text, obj, host, budget)
+    except Refused as refused:
+        return refused.args[0]
+    return None
+
+def judge_signature(text, obj, host, budget):
+    name, signature = read_signature(text)
+    certified = ".nixcert1." in name                                     # section 2
+    plain_keys = host.public_keys.get(name, [])
+    if plain_keys:                                                       # D5: tried as a plain signature first
+        budget.spend()
+        if any(signature_valid(key, obj.fingerprint, signature) for key in plain_keys):
+            return
+        require(certified, "bad-signature")
+    require(certified, "unknown-key")                                    # D5
+    require(not host.broken, "broken-configuration")                     # section 8
+    chain, reason = chain_or_reason(name, host.ca_keys)                  # D1
+    require(chain, reason)
+    if not plain_keys:                                                   # D7 counts signatures, not checks
+        budget.spend()
+    require(signature_valid(chain[0].subject, obj.fingerprint, signature), "bad-signature")  # D1, N4
+    check_time(chain, host.now, host.registered)
+    check_admission(chain, obj, host)
+
+def check_time(chain, now, registered):
+    """D2: one instant for the whole chain. The reason tells of the first instant, now."""
+    instants = [now, registered] if registered and registered <= now else [now]
+    if not any(all(c.not_before <= instant < c.not_after for c in chain) for instant in instants):
+        raise Refused("expired" if all(c.not_before <= now for c in chain) else "not-yet-valid")
+
+def check_admission(chain, obj, host):
+    """D3 and D4: every certificate, not only the leaf."""
+    require(all(c.usages & obj.usage for c in chain), "missing-usage")                                     # D3
+    directories = [c.constraints.get(STORE_DIRECTORIES, [b"/nix/store"]) for c in chain]                   # K2
+    require(all(obj.store_directory in items for items in directories), "store-directory-not-permitted")
+    if host.name is None:                                                                                 # K5
+        require(all(b"*" in c.constraints[HOSTS] for c in chain), "host-name-not-configured")
+    else:
+        require(all(any(glob_matches(p, host.name) for p in c.constraints[HOSTS]) for c in chain), "host-not-permitted")
+    require(not any(names_match(c.constraints.get(EXCLUDED_NAMES, []), obj.name) for c in chain), "name-excluded")
+    require(all(names_match(c.constraints[PERMITTED_NAMES], obj.name) for c in chain), "name-not-permitted")
+
+# --- The host's configuration -----------------------------------------------------------------------------------------
+def read_host(vector):
+    name = None if vector["host"] is None else vector["host"].encode()
+    broken = name is not None and not re.fullmatch(rb"[a-z0-9.-]{1,253}", name)  # K5
+    ca_keys = [read_public_key(entry) for entry in vector["trusted_ca_keys"]]
+    broken = broken or not ca_keys_readable(ca_keys)  # K6
+    public_keys = {}
+    for entry in map(read_public_key, vector["trusted_public_keys"]):
+        if entry is not None:  # a broken plain entry names no key
+            public_keys.setdefault(entry[0], [entry[1]])  # D5: of two with one name, the first
+    trusted = frozenset(entry[1] for entry in ca_keys if entry is not None)
+    return Host(name, trusted, public_keys, broken, vector["now"], vector["registered"])
+
+def ca_keys_readable(entries):
+    """K6: well-formed, C4 admits each, and names and keys belong together one to one."""
+    if not all(entry and re.fullmatch(r"[A-Za-z0-9+\-._]+", entry[0]) for entry in entries):
+        return False
+    distinct = set(entries)
+    one_to_one = len({name for name, _ in distinct}) == len(distinct) == len({key for _, key in distinct})
+    return one_to_one and all(".nixcert1." not in name and point_of(key) for name, key in distinct)
+
+def read_public_key(text):
+    name, colon, encoded = text.partition(":")
+    key = decode_base64(encoded)
+    return (name, key) if name and colon and key is not None and len(key) == 32 else None
+
+# --- The signature and its name (section 2) ---------------------------------------------------------------------------
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+NAME = re.compile(rf"({LABEL})\.nixcert1\.([a-z2-7]+(?:\.[a-z2-7]+)*)")  # the number of certificates is looked at apart
+
+def read_signature(text):
+    name, colon, encoded = text.partition(":")  # N1: the name ends at the first colon
+    signature = decode_base64(encoded)
+    require(name and colon and signature is not None and len(signature) == 64, "malformed-signature")
+    return name, signature
+
+def decode_base64(text):
+    """C3: the one encoding of some bytes, or None."""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return decoded if base64.b64encode(decoded).decode() == text else None
+
+def decode_base32(text):
+    """C2: lower case, no padding, unused bits zero. None for what encodes nothing."""
+    if len(text) % 8 in (1, 3, 6) or not re.fullmatch("[a-z2-7]*", text):
+        return None
+    decoded = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    return decoded if base64.b32encode(decoded).decode().rstrip("=").lower() == text else None
+
+@functools.lru_cache(maxsize=None)
+def chain_or_reason(name, ca_keys):
+    """Section 5: whether a chain is verified depends on neither object, host nor time, so it is remembered."""
+    try:
+        return verified_chain(name, ca_keys), None
+    except Refused as refused:
+        return None, refused.args[0]
+
+def verified_chain(name, ca_keys):
+    require(len(name.encode()) <= MAX_NAME_BYTES, "name-too-long")        # N1
+    match = NAME.fullmatch(name)
+    require(match, "malformed-name")                                      # N1
+    label, encoded = match[1], match[2].split(".")
+    require(len(encoded) <= MAX_CERTIFICATES, "chain-too-long")           # section 2
+    decoded = [decode_base32(text) for text in encoded]
+    require(None not in decoded, "malformed-name")                        # N2, C2
+    require(all(len(data) <= MAX_CERTIFICATE_BYTES for data in decoded), "name-too-long")  # F1
+    chain = [read_certificate(data) for data in decoded]
+    check_chain(chain, ca_keys)
+    require(chain[0].label == label.encode(), "label-mismatch")           # N3
+    return chain
+
+# --- The chain (section 5) --------------------------------------------------------------------------------------------
+def check_chain(chain, ca_keys):
+    leaf, intermediates = chain[0], chain[1:]
+    require(all(below.issuer == above.subject for below, above in zip(chain, chain[1:])), "issuer-mismatch")  # V1
+    require(chain[-1].issuer in ca_keys, "untrusted-ca")                                                  # V1
+    keys = [c.subject for c in chain] + [chain[-1].issuer]
+    require(len(set(keys)) == len(keys), "repeated-key")                                                  # V2
+    require(not leaf.usages & ISSUE and leaf.subject not in ca_keys, "issuer-as-leaf")                    # V4
+    require(all(c.usages & ISSUE for c in intermediates), "not-an-issuer")                                # V4
+    require(all(c.path_length >= below for below, c in enumerate(intermediates)), "path-length-exceeded")  # V5
+    require(all(signature_valid(c.issuer, c.signed_message, c.signature) for c in chain), "bad-certificate-signature")  # V3
+    require(all(point_of(key) is not None for key in keys), "weak-key")                                   # F4
+
+# --- The certificate (section 3) --------------------------------------------------------------------------------------
+@dataclass
+class Certificate:
+    label: bytes
+    subject: bytes
+    issuer: bytes
+    not_before: int
+    not_after: int
+    usages: int
+    path_length: int | None
+    constraints: dict  # kind -> items
+    signed_message: bytes
+    signature: bytes
+
+class Reader:
+    """Takes fields from the front of some bytes."""
+
+    def __init__(self, data, reason):
+        self.data, self.at, self.reason = data, 0, reason
+
+    def bytes(self, count):
+        require(self.at + count <= len(self.data), self.reason)
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def number(self, count):
+        return int.from_bytes(self.bytes(count), "big")  # C1
+
+    def done(self):
+        return self.at == len(self.data)
+
+def read_certificate(data):
+    bad = "malformed-certificate"
+    r = Reader(data, bad)
+    read_header(r)                                                       # F2
+    require(r.number(8) != 0, bad)                                       # serial
+    label = read_label(r)
+    subject, issuer = r.bytes(32), r.bytes(32)
+    require(subject != issuer, bad)                                      # F4; its other half is in check_chain
+    not_before, not_after = r.number(8), r.number(8)
+    require(not_before < not_after <= MAX_TIME, bad)                     # F3, C1
+    usages = r.number(1)
+    require(not usages & ~ALL_USAGES, "unknown-usage")                   # F6
+    require(usages != 0, bad)                                            # F6
+    path_length = r.number(1) if usages & ISSUE else None                # F7
+    count = r.number(1)
+    require(2 <= count <= 16, bad)
+    constraints = {kind: read_constraint(kind, value, bad) for kind, value in read_entries(r, count)}
+    require(PERMITTED_NAMES in constraints and HOSTS in constraints, bad)  # K1
+    count = r.number(1)
+    require(count <= 16, bad)
+    read_entries(r, count)                                               # F9: none is known, all are ignored
+    signed_message = b"nixcert1.certificate\0" + data[:r.at]             # F5
+    signature = r.bytes(64)
+    require(r.done(), bad)                                               # F1
+    return Certificate(label, subject, issuer, not_before, not_after, usages, path_length, constraints, signed_message, signature)
+
+def read_header(r):
+    require(r.number(1) == 1, "unknown-version")                         # F2
+    require(r.number(1) == 1, "unknown-algorithm")                       # F2
+
+def read_label(r):
+    label = r.bytes(r.number(1))
+    require(re.fullmatch(LABEL.encode(), label), r.reason)               # section 2, which bounds the length too
+    return label
+
+def read_entries(r, count):
+    entries = [(r.number(1), r.bytes(r.number(2))) for _ in range(count)]
+    require(strictly_ascending([kind for kind, _ in entries]), r.reason)  # F8
+    return entries
+
+def strictly_ascending(items):
+    return all(a < b for a, b in zip(items, items[1:]))
+
+def read_constraint(kind, value, bad):
+    item_ok = {PERMITTED_NAMES: name_pattern_ok, EXCLUDED_NAMES: name_pattern_ok, HOSTS: host_pattern_ok,
+               STORE_DIRECTORIES: directory_ok}.get(kind)
+    require(item_ok, "unknown-constraint")                               # F9
+    r, items = Reader(value, bad), []
+    while not r.done():
+        items.append(r.bytes(r.number(1)))
+    require(items and strictly_ascending(items), bad)                    # F10
+    require(all(item and item_ok(item) for item in items), bad)          # F10, K2, K4, K5
+    return items
+
+def read_request(line):
+    """Section 4, R1: the label and the key that a request asks for. No vector has one."""
+    bad = "malformed-request"
+    match = re.fullmatch(rf"({LABEL})\.nixcert1-request\.([a-z2-7]+)\n?", line)
+    data = match and decode_base32(match[2])
+    require(data, bad)
+    r = Reader(data, bad)
+    read_header(r)
+    label, subject = read_label(r), r.bytes(32)
+    message, signature = b"nixcert1.request\0" + data[:r.at], r.bytes(64)
+    require(r.done() and label == match[1].encode(), bad)
+    require(point_of(subject) is not None, "weak-key")
+    require(signature_valid(subject, message, signature), "bad-signature")
+    return label, subject
+
+# --- Patterns (section 3, constraints) --------------------------------------------------------------------------------
+def directory_ok(item):
+    """K2: absolute, not ending in a slash, no empty, `.` or `..` component."""
+    return re.fullmatch(rb"(/[A-Za-z0-9+._-]+)+", item) and not {b".", b".."} & set(item.split(b"/"))
+
+def name_pattern_ok(item):
+    if item.endswith(b"@"):                                              # K4, a package
+        package = item[:-1]
+        return re.fullmatch(rb"[A-Za-z0-9+._=-]{1,210}", package) and package_of(package) == package
+    return re.fullmatch(rb"[A-Za-z0-9+._=?*-]{1,211}", item) and b"**" not in item  # K4, a glob
+
+def host_pattern_ok(item):
+    return re.fullmatch(rb"[a-z0-9.?*-]{1,253}", item) and b"**" not in item  # K5
+
+def package_of(name):
+    """K4: what Nix's parseDrvName takes for the package."""
+    dash = re.search(rb"-[^A-Za-z]", name, re.DOTALL)
+    return name[:dash.start()] if dash else name
+
+def names_match(patterns, name):
+    return any(p[:-1] == package_of(name) if p.endswith(b"@") else glob_matches(p, name) for p in patterns)
+
+def glob_matches(pattern, text):
+    """K4. Only the last star is ever tried again, so the time is at most the product of the lengths."""
+    p = t = 0
+    star = mark = None
+    while t < len(text):
+        if p < len(pattern) and pattern[p] == ord("*"):
+            star, mark, p = p, t, p + 1
+        elif p < len(pattern) and pattern[p] in (ord("?"), text[t]):
+            p, t = p + 1, t + 1
+        elif star is not None:
+            mark += 1
+            p, t = star + 1, mark
+        else:
+            return False
+    return pattern[p:] in (b"", b"*")
+
+# --- The object (section 6) -------------------------------------------------------------------------------------------
+NIX32 = rb"[0-9abcdfghijklmnpqrsvwxyz]"
+JSON_STRING = rb'"[^"\\\x00-\x1f]*"'
+JSON_PAIR = JSON_STRING + b":" + JSON_STRING
+REALISATION = re.compile(rb'\{"dependentRealisations":\{((?:%b(?:,%b)*)?)\},"id":%b,"outPath":"([^"]*)"\}'
+                         % (JSON_PAIR, JSON_PAIR, JSON_STRING))
+
+def read_object(vector):
+    fingerprint = vector["fingerprint"].encode()
+    if vector["kind"] == "path":
+        return read_path_object(fingerprint)
+    if vector["kind"] == "realisation":
+        return read_realisation(fingerprint, vector["store_directory"].encode())
+    raise ValueError("unknown kind of object")
+
+def read_path_object(fingerprint):
+    """O1. A SHA-256 has 256 bits, 52 characters have 260: the first character is 0 or 1."""
+    match = re.fullmatch(rb"1;([^;]*);sha256:[01]%b{51};[1-9][0-9]*;([^;]*)" % NIX32, fingerprint)
+    require(match, "malformed-object")
+    directory, name = read_store_path(match[1])
+    references = match[2].split(b",") if match[2] else []
+    require(strictly_ascending(references), "malformed-object")
+    require(all(read_store_path(path)[0] == directory for path in references), "malformed-object")
+    return StoreObject(fingerprint, name, directory, IMPORT_PATHS)
+
+def read_realisation(fingerprint, store_directory):
+    """O2. `outPath` is DIGEST-NAME, without a directory."""
+    match = REALISATION.fullmatch(fingerprint)
+    require(match, "malformed-object")
+    dependencies = [pair.split(b'"')[1] for pair in re.findall(JSON_PAIR, match[1])]
+    require(strictly_ascending(dependencies), "malformed-object")
+    return StoreObject(fingerprint, read_base_name(match[2]), store_directory, IMPORT_REALISATIONS)
+
+def read_store_path(path):
+    """O3: directory and name."""
+    directory, _, base = path.rpartition(b"/")
+    require(directory_ok(directory), "malformed-object")
+    return directory, read_base_name(base)
+
+def read_base_name(base):
+    match = re.fullmatch(rb"%b{32}-([A-Za-z0-9+._?=-]{1,211})" % NIX32, base)
+    require(match and match[1].split(b"-")[0] not in (b".", b".."), "malformed-object")  # O3
+    return match[1]                                                      # K3
+
+# --- Ed25519 (C4; RFC 8032, section 5.1, without the cofactor) --------------------------------------------------------
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+NEUTRAL = (0, 1, 1, 0)  # extended coordinates X, Y, Z, T
+
+def add(a, b):
+    e, f = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
+    g, h = 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+def encode(point):
+    inverse = pow(point[2], -1, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+def small_order(point):
+    for _ in range(3):
+        point = add(point, point)
+    return point[0] == 0 and point[1] == point[2]
+
+@functools.lru_cache(maxsize=None)
+def point_of(encoding):
+    """The point that C4 admits: canonical, on the curve, not of small order. None if there is none."""
+    number = int.from_bytes(encoding, "little")
+    y, sign = number & (2**255 - 1), number >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if y >= P or x * x % P != square or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    point = (x, y, 1, x * y % P)
+    return None if small_order(point) else point
+
+BASE = point_of((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+def signature_valid(key, message, signature):
+    r, s = signature[:32], int.from_bytes(signature[32:], "little")
+    if s >= L or int.from_bytes(r, "little") & (2**255 - 1) >= P:  # the cheap refusals first
+        return False
+    point = point_of(key)
+    if point is None:
+        return False
+    h = int.from_bytes(hashlib.sha512(r + key + message).digest(), "little") % L
+    x, y, z, t = point
+    result = sum_of_products(s, BASE, h, (P - x, y, z, P - t))
+    return encode(result) == r and not small_order(result)
+
+def sum_of_products(m, a, n, b):
+    both, result = add(a, b), NEUTRAL
+    for bit in reversed(range(253)):
+        result = add(result, result)
+        choice = (m >> bit & 1) + 2 * (n >> bit & 1)
+        if choice:
+            result = add(result, (a, b, both)[choice - 1])
+    return result
+
+# --- The vectors ------------------------------------------------------------------------------------------------------
+def check(path):
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    wanted = vector["expected"]
+    expected = wanted["accepted"], wanted["reason"], wanted["signatures"]
+    try:
+        got = verify(vector)
+    except Exception as fault:  # section 8: a fault of the verifier refuses
+        got = False, f"internal-error ({fault!r})", []
+    agrees = got == expected
+    print(f"ok {path.stem}" if agrees else f"DISAGREES {path.stem}: expected {expected} got {got}")
+    return agrees
+
+def main(arguments):
+    results = [check(pathlib.Path(argument)) for argument in arguments]
+    print(f"{results.count(True)} passed, {results.count(False)} failed")
+    return 0 if results and all(results) else 1
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
