@@ -87,9 +87,9 @@ impl Description {
         table.row("Valid from", not_before);
         table.row("Valid until", format_args!("{not_after} ({})", length(not_before, not_after)));
         table.rows("May", self.kinds.iter().map(|usage| self.usage_in_words(*usage)));
-        table.rows("Packages", self.permitted_names.iter().map(|pattern| name_in_words(pattern)));
-        table.rows("but not", self.excluded_names.iter().map(|pattern| name_in_words(pattern)));
-        table.rows("Hosts", self.hosts.iter().map(|pattern| host_in_words(pattern)));
+        table.rows("Packages", with_words(&self.permitted_names, name_in_words));
+        table.rows("but not", with_words(&self.excluded_names, name_in_words));
+        table.rows("Hosts", with_words(&self.hosts, host_in_words));
         table.rows("Store", &self.store_directories);
         table
     }
@@ -113,6 +113,7 @@ impl Description {
             Usage::VouchForSystems => "vouch for whole systems when they are activated".to_owned(),
             Usage::Issue => match self.path_length.unwrap_or_default() {
                 0 => "certify others, with the same limits at most".to_owned(),
+                1 => "certify others, with the same limits at most, and 1 further CA in between".to_owned(),
                 n => format!("certify others, with the same limits at most, and {n} further CAs in between"),
             },
             Usage::Revoke => "withdraw certificates".to_owned(),
@@ -126,18 +127,21 @@ fn or_nix_store(directories: Vec<String>) -> Vec<String> {
     if directories.is_empty() { vec!["/nix/store".to_owned()] } else { directories }
 }
 
+/// Patterns, and beside them what they mean.
+fn with_words(patterns: &[String], words: fn(&str) -> String) -> impl Iterator<Item = String> {
+    let width = patterns.iter().map(String::len).max().unwrap_or_default().min(40);
+    patterns.iter().map(move |pattern| format!("{pattern:width$}  {}", words(pattern)).trim_end().to_owned())
+}
+
 fn name_in_words(pattern: &str) -> String {
     match pattern.strip_suffix('@') {
-        Some(package) => format!("{pattern}  the package {package}, any version"),
-        None if pattern == "*" => "*  every package".to_owned(),
-        None if pattern.contains(['*', '?']) => format!("{pattern}  every name like this"),
-        None => format!("{pattern}  exactly this name"),
+        Some(package) => format!("the package {package}, any version"),
+        None if pattern == "*" => "every package".to_owned(),
+        None if pattern.contains(['*', '?']) => "every name like this".to_owned(),
+        None => "exactly this name".to_owned(),
     }
 }
 
 fn host_in_words(pattern: &str) -> String {
-    match pattern {
-        "*" => "*  every host".to_owned(),
-        pattern => pattern.to_owned(),
-    }
+    if pattern == "*" { "every host".to_owned() } else { String::new() }
 }

@@ -88,6 +88,7 @@ impl From<FileError> for Error {
             io::ErrorKind::NotFound if error.action == "read" => {
                 Some("check the path; '-' reads standard input where a command says so")
             }
+            io::ErrorKind::IsADirectory => Some("name a file in it"),
             io::ErrorKind::PermissionDenied => Some("check who owns it, and its mode"),
             _ => None,
         };
@@ -116,7 +117,7 @@ impl From<SealError> for Error {
     fn from(error: SealError) -> Self {
         match error {
             SealError::Key(error) => error.into(),
-            SealError::WrongPassphrase => Self::refused(error).help("try again; nothing was changed"),
+            SealError::WrongPassphrase => Self::new(error).help("try again; nothing was changed"),
             SealError::PassphraseNeeded => {
                 Self::new(error).help("run it on a terminal, or name --passphrase-file or --passphrase-fd")
             }
@@ -139,7 +140,7 @@ impl From<LogError> for Error {
 
 impl From<DraftError> for Error {
     fn from(error: DraftError) -> Self {
-        Self::new(error)
+        Self::new(error).help("correct what was asked for")
     }
 }
 
@@ -148,7 +149,9 @@ impl From<CaError> for Error {
         let help = match &error {
             CaError::Exists(_) => "choose another directory: a CA is never overwritten",
             CaError::NotACa(_) => "name a directory that 'nixcert ca init' made",
-            CaError::Name(_) => "a name such as acme-2026-1 says whose CA it is, and which one",
+            CaError::Name(_) | CaError::EmptyName => {
+                "a name such as acme-2026-1 says whose CA it is, and which one"
+            }
             CaError::Label(_) => "a name such as team-a will do",
             CaError::OpenKey(_) => "take the right from others (chmod 600), and ask yourself who has read it",
             CaError::AnotherKey(_) => "restore the directory from your backup",
@@ -184,6 +187,7 @@ impl From<CaError> for Error {
             | CaError::NotACa(_)
             | CaError::Description { .. }
             | CaError::Name(_)
+            | CaError::EmptyName
             | CaError::Label(_)
             | CaError::OpenKey(_)
             | CaError::CertificateName(_)

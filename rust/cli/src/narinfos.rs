@@ -1,7 +1,6 @@
 //! Many narinfos in one stream, between blank lines; one at a time is in memory.
 
-use crate::output::shorten;
-use nixcert_core::NarInfo;
+use nixcert_core::{NarInfo, NarInfoError, StorePath};
 use std::io::{self, BufRead};
 
 /// The longest narinfo that is read: 65,536 signatures of 400 bytes, and room.
@@ -23,14 +22,18 @@ impl Block {
             return Err(format!("it is longer than {NARINFO_BYTES} bytes, which no narinfo is"));
         }
         let text = std::str::from_utf8(&self.bytes).map_err(|_| "it is not text (UTF-8)".to_owned())?;
-        NarInfo::parse(text).map_err(|error| error.to_string())
+        NarInfo::parse(text).map_err(|error| match error {
+            // The line is not repeated: someone may have named a secret key by mistake.
+            NarInfoError::NoColon(_) => "it has a line that is not of the form 'Name: value'".to_owned(),
+            other => other.to_string(),
+        })
     }
 
-    /// What a narinfo that cannot be read calls itself.
+    /// The store path that a narinfo names which cannot be read.
     pub(crate) fn path_claimed(&self) -> Option<String> {
         let value =
             self.bytes.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"StorePath: "))?;
-        Some(shorten(&String::from_utf8_lossy(value), 300))
+        StorePath::parse(std::str::from_utf8(value).ok()?).ok().map(|path| path.to_string())
     }
 }
 

@@ -91,12 +91,16 @@ impl<'a> Destination<'a> {
             None if access == Access::Secret && io::stdout().is_terminal() => {
                 Err(Error::new("a secret key is not shown on a terminal").help("name a file with -o FILE"))
             }
+            Some(path) if path.is_dir() => {
+                Err(Error::new(format!("'{}' is a directory", path.display())).help("name a file"))
+            }
+            Some(path) if !files::parent(path).is_dir() => {
+                Err(Error::new(format!("there is no directory '{}'", files::parent(path).display()))
+                    .help("make it, or name another one"))
+            }
             Some(path) if existing == Existing::Keep && path.symlink_metadata().is_ok() => {
                 Err(Error::new(format!("'{}' is already there", path.display()))
                     .help("choose another name, or replace it with --force"))
-            }
-            Some(path) if path.is_dir() => {
-                Err(Error::new(format!("'{}' is a directory", path.display())).help("name a file"))
             }
             _ => Ok(Self { path, existing, access }),
         }

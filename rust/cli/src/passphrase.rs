@@ -68,6 +68,7 @@ impl PassphraseArgs {
                     "cannot read the passphrase from descriptor {descriptor}: {}",
                     said(&error)
                 ))
+                .help("open it for reading, such as with 3< FILE")
             })?
         } else {
             return Ok(None);

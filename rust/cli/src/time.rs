@@ -112,8 +112,7 @@ mod tests {
         ] {
             assert_eq!(at(text, base), time, "{text}");
         }
-        for bad in ["", "90", "soon", "2027-13-01", "2027-06-01T00:00:00", "@-1", "@x", "1969-01-01", "90d "]
-        {
+        for bad in ["", "90", "soon", "2027-13-01", "2027-06-01T00:00:00", "@-1", "@x", "1969-01-01"] {
             assert!(bad.parse::<Time>().is_err(), "{bad:?}");
         }
         assert!("9000y".parse::<Time>().unwrap().resolve(Instant::from_seconds(EPOCH).unwrap()).is_err());

@@ -305,6 +305,9 @@ impl Ca {
 fn check_name(kind: CaKind, name: &str) -> Result<(), CaError> {
     // RFC 8032's first test key: the name is what is checked.
     const ANY_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    if name.is_empty() || name.contains(':') {
+        return Err(CaError::EmptyName);
+    }
     match kind {
         CaKind::Root => Anchors::default().add(&format!("{name}:{ANY_KEY}")).map_err(CaError::Name),
         CaKind::Intermediate => Label::parse(name.as_bytes()).map(|_| ()).map_err(CaError::Label),
@@ -360,6 +363,9 @@ pub enum CaError {
         /// What is wrong.
         problem: String,
     },
+    /// No name, or one that no NAME:BASE64 can hold.
+    #[error("the name of a CA is not empty, and has no ':' in it")]
+    EmptyName,
     /// A root's name.
     #[error(transparent)]
     Name(TrustError),

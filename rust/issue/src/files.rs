@@ -87,7 +87,7 @@ pub fn is_open_to_others(path: &Path) -> Result<bool, FileError> {
 }
 
 /// The directory of a path; `.` for a bare name.
-pub(crate) fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -119,6 +119,7 @@ pub fn said(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::NotADirectory => "a part of the path is not a directory".to_owned(),
         _ => {
             let text = error.to_string();
             text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()

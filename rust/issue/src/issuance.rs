@@ -90,8 +90,9 @@ impl<'a> Issuance<'a> {
 /// "one person, one label: the CA refuses to reuse somebody's" — votes are counted by label, and logs name it.
 fn check_label(draft: &Draft, records: &[Record], policy: LabelPolicy) -> Result<(), IssueError> {
     let subject = draft.subject.to_string();
-    let other = records.iter().rev().find(|record| record.label == draft.label && record.subject != subject);
-    match (other, policy) {
+    // After a change of key the label is the new key's, and the old one does not get it back unasked.
+    let latest = records.iter().rev().find(|record| record.label == draft.label);
+    match (latest.filter(|record| record.subject != subject), policy) {
         (None, _) | (Some(_), LabelPolicy::ReplaceKey) => Ok(()),
         (Some(record), LabelPolicy::OneKey) => Err(IssueError::LabelTaken(Box::new(record.clone()))),
     }

@@ -178,3 +178,50 @@ pub enum LogError {
         problem: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Access, Existing, write};
+
+    fn record(serial: &str) -> Record {
+        let text = format!(
+            r#"{{"schema":1,"time":"t","serial":"{serial}","label":"alice","subject":"k","not_before":"b","not_after":"a",
+            "usages":["import-paths"],"permitted_names":["*"],"hosts":["*"],"certificate":"c"}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn records_are_appended_behind_the_last_whole_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        write(&path, b"", Access::Public, Existing::Keep).unwrap();
+        let mut log = Log::lock(&path, || panic!("nobody else is there")).unwrap();
+        log.append(record("1")).unwrap();
+        log.append(record("2")).unwrap();
+        drop(log);
+        let whole = files::read(&path, 10_000).unwrap();
+
+        // A process that was killed while it wrote.
+        let torn = [whole.as_slice(), br#"{"schema":1,"time"#].concat();
+        write(&path, &torn, Access::Public, Existing::Replace).unwrap();
+        assert_eq!(Log::read(&path).unwrap().len(), 2);
+        let mut log = Log::lock(&path, || ()).unwrap();
+        log.append(record("3")).unwrap();
+        let serials: Vec<String> =
+            Log::read(&path).unwrap().into_iter().map(|record| record.serial).collect();
+        assert_eq!(serials, ["1", "2", "3"]);
+        assert!(files::read(&path, 10_000).unwrap().starts_with(&whole));
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_an_error() {
+        let good = serde_json::to_string(&record("1")).unwrap();
+        for bad in ["", "{}", "x", &good.replace("\"schema\":1", "\"schema\":2")] {
+            let text = format!("{good}\n{bad}\n");
+            let error = parse(Path::new("log"), text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("line 2"), "{bad}: {error}");
+        }
+    }
+}

@@ -41,6 +41,9 @@ pub(crate) fn run(args: AttachArgs) -> Result {
         Error::new(format!("'{}' is not a certificate: {error}", args.certificate.display()))
             .help("name the file that 'nixcert issue -o' wrote, unchanged")
     };
+    if line.contains(':') {
+        return Err(malformed(&"it is a key or a signature (were key and certificate swapped?)"));
+    }
     let name = CertificateName::parse(line.as_bytes()).map_err(|error| malformed(&error))?;
     let mut chain = Vec::new();
     for bytes in name.certificates() {

@@ -101,15 +101,14 @@ pub(crate) fn run(command: CaCommand) -> Result {
 fn init(args: InitArgs) -> Result {
     let kind = if args.intermediate { CaKind::Intermediate } else { CaKind::Root };
     Ca::check_new(&args.directory, kind, &args.name)?;
-    let seal = if args.unencrypted {
-        output::warn("the CA's secret key will not be encrypted: whoever can read the file is the CA");
-        Seal::Unencrypted
-    } else {
-        Seal::Passphrase(args.passphrase.new_one()?)
-    };
+    let seal =
+        if args.unencrypted { Seal::Unencrypted } else { Seal::Passphrase(args.passphrase.new_one()?) };
     let key = SecretKey::generate()?;
     let ca = Ca::create(&args.directory, kind, &args.name, &key, &seal, time::now()?)?;
     let directory = ca.path().display();
+    if args.unencrypted {
+        output::warn("the CA's secret key is not encrypted: whoever can read the file is the CA");
+    }
     match kind {
         CaKind::Root => {
             writeln!(io::stdout().lock(), "trusted-ca-keys = {}", ca.trusted_entry())?;
@@ -177,9 +176,16 @@ fn log(args: LogArgs) -> Result {
     } else {
         show(&records)?;
     }
-    match records.is_empty() && (args.label.is_some() || args.serial.is_some()) {
-        true => Err(Error::refused("nothing like this was issued")),
-        false => Ok(Answer::Yes),
+    match (records.is_empty(), args.label.is_some() || args.serial.is_some()) {
+        (false, _) => Ok(Answer::Yes),
+        (true, false) => {
+            output::note("nothing was issued yet");
+            Ok(Answer::Yes)
+        }
+        (true, true) => {
+            Err(Error::refused("nothing like this was issued")
+                .help("without --label and --serial it shows all"))
+        }
     }
 }
 
@@ -195,9 +201,6 @@ fn show(records: &[Record]) -> Result<()> {
         table.row("Hosts", shorten(&record.hosts.join(" "), 200));
         table.row("Key", &record.subject);
         table.write(&mut stdout)?;
-    }
-    if records.is_empty() {
-        output::note("nothing was issued yet");
     }
     Ok(())
 }

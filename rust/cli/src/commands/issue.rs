@@ -238,11 +238,13 @@ fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
         output::note("the limits of every CA above hold too (nixcert inspect shows them)");
     }
     let mut earlier = records.iter().rev();
-    match earlier.find(|record| record.label == draft.label || record.subject == subject) {
-        Some(record) if record.label != draft.label => output::warn(format_args!(
+    if let Some(record) = earlier.find(|record| record.subject == subject && record.label != draft.label) {
+        output::warn(format_args!(
             "this key was certified as '{}' before (serial {}): one person should have one label",
             record.label, record.serial
-        )),
+        ));
+    }
+    match records.iter().rev().find(|record| record.label == draft.label) {
         Some(record) if record.subject != subject => output::warn(format_args!(
             "'{}' had the key {} before (serial {}), whose certificate stays valid until {}",
             record.label, record.subject, record.serial, record.not_after

@@ -136,13 +136,17 @@ impl Run {
         } else {
             format!("'{}'", path.display())
         };
-        let fault = |error: &io::Error| Error::new(format!("cannot read {name}: {}", said(error)));
+        let fault = |error: &io::Error| {
+            Error::new(format!("cannot read {name}: {}", said(error)))
+                .help("the other files are judged all the same; the answer is 'could not tell'")
+        };
         let reader: Box<dyn BufRead> = match path == Path::new("-") {
             true => Box::new(io::stdin().lock()),
             false => Box::new(BufReader::new(File::open(path).map_err(|error| fault(&error))?)),
         };
         for block in Blocks::new(reader) {
-            let judged = self.judge(&block.map_err(|error| fault(&error))?);
+            let mut judged = self.judge(&block.map_err(|error| fault(&error))?);
+            judged.file = (path != Path::new("-")).then(|| path.display().to_string());
             self.show(&judged, &name)?;
             if judged.reason.is_none() {
                 self.counts.accepted += 1;
@@ -221,6 +225,8 @@ struct Judged {
     /// The reason code; null when accepted.
     reason: Option<&'static str>,
     message: Option<String>,
+    /// Where it was read; null for standard input.
+    file: Option<String>,
     /// Where in its file the narinfo begins.
     line: u64,
     /// The `CA` field. Noted, not believed.
@@ -245,7 +251,7 @@ struct Signature {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum SignedBy {
     Plain { name: String, key: String },
-    Certified { label: String, serial: String, ca: String, key: String },
+    Certified { label: String, serial: String, authority: String, key: String },
 }
 
 impl Judged {
@@ -257,6 +263,7 @@ impl Judged {
             accepted: verdict.accepted(),
             reason: verdict.reason().map(Reason::code),
             message: verdict.reason().map(Reason::to_string),
+            file: None,
             line,
             content_address: narinfo.content_address.as_ref().map(|claim| shorten(claim, 100)),
             signatures: signatures.map(|(signature, outcome)| Signature::new(signature, outcome)).collect(),
@@ -271,6 +278,7 @@ impl Judged {
             accepted: false,
             reason: Some("malformed-object"),
             message: Some(problem),
+            file: None,
             line: block.line,
             content_address: None,
             signatures: Vec::new(),
@@ -284,8 +292,8 @@ impl Judged {
         for signer in self.signatures.iter().filter_map(|signature| signature.signer.as_ref()) {
             let text = match signer {
                 SignedBy::Plain { name, .. } => format!("{} (trusted public key)", shorten(name, 100)),
-                SignedBy::Certified { label, serial, ca, .. } => {
-                    format!("{label} (certificate {serial}, CA {ca})")
+                SignedBy::Certified { label, serial, authority, .. } => {
+                    format!("{label} (certificate {serial}, CA {authority})")
                 }
             };
             if !signers.contains(&text) {
@@ -327,7 +335,7 @@ impl From<&Signer> for SignedBy {
             Signer::Certified { key, label, serial, authority } => Self::Certified {
                 label: label.clone(),
                 serial: serial.to_string(),
-                ca: authority.clone(),
+                authority: authority.clone(),
                 key: key.to_string(),
             },
         }
