@@ -59,6 +59,9 @@ impl UsableKey {
 }
 
 #[cfg(test)]
+mod edge_cases;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
