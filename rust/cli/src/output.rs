@@ -2,10 +2,12 @@
 
 use crate::error::{Error, Result};
 use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
 use nixcert_issue::files::{self, Access, Existing};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
 /// The version of everything that `--json` prints.
 pub(crate) const SCHEMA: u32 = 1;
@@ -51,6 +53,15 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 /// A remark on standard error about something that may be a mistake.
 pub(crate) fn warn(text: impl std::fmt::Display) {
     anstream::eprintln!("{NOTE}warning:{NOTE:#} {}", printable(&text.to_string()));
+}
+
+/// Something that takes a second or two, shown while it lasts, if anyone watches.
+pub(crate) fn busy<T>(doing: &'static str, work: impl FnOnce() -> T) -> T {
+    let spinner = ProgressBar::new_spinner().with_message(doing);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let done = work();
+    spinner.finish_and_clear();
+    done
 }
 
 /// Text that moves no cursor: control characters, and those that turn or hide text, become `?`. Line feeds stay.

@@ -5,7 +5,7 @@ use crate::output::{self, Destination};
 use crate::{input, time};
 use nixcert_core::{Certificate, CertificateName, Usage};
 use nixcert_issue::files::Access;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Join a secret key and its certificate into a key file for stock Nix
@@ -33,6 +33,10 @@ pub(crate) struct AttachArgs {
 }
 
 pub(crate) fn run(args: AttachArgs) -> Result {
+    if args.output.is_none() && args.key == Path::new("-") {
+        return Err(Error::new("the key comes from standard input, so its file has no name")
+            .help("name the file to be written with -o FILE"));
+    }
     let path = args.output.unwrap_or_else(|| args.key.with_extension("nixcert.key"));
     let destination = Destination::new(Some(&path), Access::Secret, args.force)?;
     let (_, key) = input::secret_key(&args.key)?;

@@ -104,7 +104,10 @@ fn init(args: InitArgs) -> Result {
     let seal =
         if args.unencrypted { Seal::Unencrypted } else { Seal::Passphrase(args.passphrase.new_one()?) };
     let key = SecretKey::generate()?;
-    let ca = Ca::create(&args.directory, kind, &args.name, &key, &seal, time::now()?)?;
+    let now = time::now()?;
+    let ca = output::busy("encrypting the key", || {
+        Ca::create(&args.directory, kind, &args.name, &key, &seal, now)
+    })?;
     let directory = ca.path().display();
     if args.unencrypted {
         output::warn("the CA's secret key is not encrypted: whoever can read the file is the CA");
@@ -158,7 +161,7 @@ pub(crate) fn unlock(ca: &Ca, passphrase: &PassphraseArgs) -> Result<SecretKey> 
         output::note("the CA's key is not encrypted; the passphrase was not needed");
     }
     let passphrase = if sealed { Some(passphrase.known()?) } else { None };
-    Ok(ca.unlock(passphrase.as_ref())?)
+    Ok(output::busy("opening the CA's key", || ca.unlock(passphrase.as_ref()))?)
 }
 
 fn log(args: LogArgs) -> Result {
