@@ -373,10 +373,10 @@ def read_object(vector):
 
 def read_path_object(fingerprint):
     """O1. A SHA-256 has 256 bits, 52 characters have 260: the first character is 0 or 1."""
-    match = re.fullmatch(rb"1;([^;]*);sha256:[01]%b{51};[1-9][0-9]*;([^;]*)" % NIX32, fingerprint)
-    require(match, "malformed-object")
+    match = re.fullmatch(rb"1;([^;]*);sha256:[01]%b{51};([1-9][0-9]{0,19});([^;]*)" % NIX32, fingerprint)
+    require(match and int(match[2]) < 2**64, "malformed-object")
     directory, name = read_store_path(match[1])
-    references = match[2].split(b",") if match[2] else []
+    references = match[3].split(b",") if match[3] else []
     require(strictly_ascending(references), "malformed-object")
     require(all(read_store_path(path)[0] == directory for path in references), "malformed-object")
     return StoreObject(fingerprint, name, directory, IMPORT_PATHS)

@@ -1,6 +1,6 @@
 //! Many narinfos in one stream, between blank lines; one at a time is in memory.
 
-use nixcert_core::{NarInfo, NarInfoError, StorePath};
+use nixcert_core::{NarInfo, StorePath};
 use std::io::{self, BufRead};
 
 /// The longest narinfo that is read: 65,536 signatures of 400 bytes, and room.
@@ -22,11 +22,7 @@ impl Block {
             return Err(format!("it is longer than {NARINFO_BYTES} bytes, which no narinfo is"));
         }
         let text = std::str::from_utf8(&self.bytes).map_err(|_| "it is not text (UTF-8)".to_owned())?;
-        NarInfo::parse(text).map_err(|error| match error {
-            // The line is not repeated: someone may have named a secret key by mistake.
-            NarInfoError::NoColon(_) => "it has a line that is not of the form 'Name: value'".to_owned(),
-            other => other.to_string(),
-        })
+        NarInfo::parse(text).map_err(|error| error.to_string())
     }
 
     /// The store path that a narinfo names which cannot be read.

@@ -30,29 +30,22 @@ impl VerifiedChain {
     /// A [`Reason`] of the stages certificate or chain.
     pub fn verify(certificates: Vec<Vec<u8>>, anchors: &Anchors) -> Result<Self, Reason> {
         let parsed = parse_all(&certificates)?;
-        let (leaf, last) = parsed.first().zip(parsed.last()).ok_or(ChainError::Empty)?;
-        check_links(&parsed)?;
+        let leaf = parsed.first().ok_or(ChainError::Empty)?;
+        let (leaf_key, anchor) = verify_from(0, &parsed, anchors)?;
         // V4: "nor may its subject key be a trusted CA key"
         if anchors.get(&leaf.subject).is_some() {
             return Err(ChainError::IssuerAsLeaf { certificate: CertificateId::new(leaf, 0) }.into());
         }
-        let anchor = anchors.get(&last.issuer).ok_or_else(|| ChainError::UntrustedCa {
-            certificate: CertificateId::new(last, parsed.len() - 1),
-            issuer: last.issuer,
-        })?;
+        Ok(Self { leaf: leaf.subject, leaf_key, anchor, certificates })
+    }
 
-        // V3: "Each certificate's signature MUST be valid for its issuer key"
-        let mut issuer = anchor.key;
-        for (position, certificate) in parsed.iter().enumerate().rev() {
-            let id = || CertificateId::new(certificate, position);
-            if !issuer.verifies(&certificate.signed_message(), certificate.signature) {
-                return Err(ChainError::BadSignature { certificate: id() }.into());
-            }
-            issuer =
-                certificate.subject.usable().map_err(|WeakKey| ChainError::WeakKey { certificate: id() })?;
-        }
-        let (leaf, anchor) = (leaf.subject, last.issuer);
-        Ok(Self { certificates, leaf, leaf_key: issuer, anchor })
+    /// Check the chain of an intermediate CA, for showing it: the same rules, with the leaf left out. Returns the CA key
+    /// that it ends in.
+    ///
+    /// # Errors
+    /// A [`Reason`] of the stages certificate or chain.
+    pub fn verify_issuers(certificates: &[Vec<u8>], anchors: &Anchors) -> Result<PublicKey, Reason> {
+        verify_from(1, &parse_all(certificates)?, anchors).map(|(_, anchor)| anchor)
     }
 
     /// The certificates, leaf first, read from the bytes that were verified.
@@ -81,10 +74,34 @@ fn parse_all(certificates: &[Vec<u8>]) -> Result<Vec<Certificate<'_>>, Reason> {
     certificates.iter().map(Vec::as_slice).enumerate().map(parse).collect()
 }
 
+/// V1 to V5, for the certificates c₍first₎ … cₙ. Returns the key of the first, and the anchor's.
+fn verify_from(
+    first: usize,
+    chain: &[Certificate<'_>],
+    anchors: &Anchors,
+) -> Result<(UsableKey, PublicKey), Reason> {
+    check_links(first, chain)?;
+    let last = chain.last().ok_or(ChainError::Empty)?;
+    let anchor = anchors.get(&last.issuer).ok_or_else(|| ChainError::UntrustedCa {
+        certificate: CertificateId::new(last, first + chain.len() - 1),
+        issuer: last.issuer,
+    })?;
+    // V3: "Each certificate's signature MUST be valid for its issuer key"
+    let mut key = anchor.key;
+    for (position, certificate) in chain.iter().enumerate().rev() {
+        let id = || CertificateId::new(certificate, first + position);
+        if !key.verifies(&certificate.signed_message(), certificate.signature) {
+            return Err(ChainError::BadSignature { certificate: id() }.into());
+        }
+        key = certificate.subject.usable().map_err(|WeakKey| ChainError::WeakKey { certificate: id() })?;
+    }
+    Ok((key, last.issuer))
+}
+
 /// V1, V2, V4 and V5: what needs no cryptography.
-fn check_links(chain: &[Certificate<'_>]) -> Result<(), ChainError> {
+fn check_links(first: usize, chain: &[Certificate<'_>]) -> Result<(), ChainError> {
     let id = |position: usize, certificate: &Certificate<'_>| CertificateId::new(certificate, position);
-    for (position, pair) in chain.windows(2).enumerate() {
+    for (position, pair) in (first..).zip(chain.windows(2)) {
         let [certificate, issuer] = pair else { continue };
         // V1: "The issuer key of each cᵢ MUST equal the subject key of cᵢ₊₁"
         if certificate.issuer != issuer.subject {
@@ -98,7 +115,7 @@ fn check_links(chain: &[Certificate<'_>]) -> Result<(), ChainError> {
     if keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
         return Err(ChainError::RepeatedKey);
     }
-    for (position, certificate) in chain.iter().enumerate() {
+    for (position, certificate) in (first..).zip(chain) {
         let issues = certificate.usages.contains(Usage::Issue);
         match position {
             // V4: "c₁ … cₙ MUST have the usage issue; c₀ MUST NOT."

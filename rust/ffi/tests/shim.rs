@@ -1,6 +1,8 @@
 //! The C++ class, in a program of its own that is linked with the static library as Nix is, judges every vector as the
 //! vector says. It answers for certificates only: plain keys are Nix's business.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use serde::Deserialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,14 @@
 //!
 //! After a change of a scenario: `NIXCERT_BLESS=1 cargo test -p nixcert-issue --test vectors`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
 mod scenarios;
 
 use nixcert_core::{

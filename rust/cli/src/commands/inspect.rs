@@ -227,18 +227,18 @@ impl Inspector {
         }
         let issues = certificates_in(name)
             .is_ok_and(|(_, certificates)| certificates.first().is_some_and(Description::issues));
-        if issues {
-            return Verification::read_only(
-                "read only: a CA's own certificate is verified where it is used, and by 'nixcert ca adopt'",
-            );
-        }
-        let verified = CertificateName::parse(name.as_bytes())
-            .map_err(Reason::from)
-            .and_then(|name| VerifiedChain::verify(name.certificates().to_vec(), &self.anchors));
+        let verified = CertificateName::parse(name.as_bytes()).map_err(Reason::from).and_then(|name| {
+            let certificates = name.certificates().to_vec();
+            if issues {
+                VerifiedChain::verify_issuers(&certificates, &self.anchors)
+            } else {
+                VerifiedChain::verify(certificates, &self.anchors).map(|chain| *chain.anchor())
+            }
+        });
         match verified {
-            Ok(chain) => Verification::verified(format!(
+            Ok(anchor) => Verification::verified(format!(
                 "verified: every signature up to the CA '{}' is valid (whether it is in force, and for what, is said above)",
-                self.anchors.name_of(chain.anchor()).unwrap_or_default()
+                self.anchors.name_of(&anchor).unwrap_or_default()
             )),
             Err(reason) => Verification::refused(Some(reason.code()), format!("refused: {reason}")),
         }

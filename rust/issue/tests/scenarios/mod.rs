@@ -1,8 +1,7 @@
 //! One small function for each vector. Seeded keys, a fixed clock: running them again gives the same bytes.
 
 use nixcert_core::{
-    CERTIFICATE_CONTEXT, Instant, Label, PublicKey, Serial, Usage, Usages, base32_decode, base32_encode,
-    base64_encode,
+    CERTIFICATE_CONTEXT, Instant, Label, Serial, Usage, Usages, base32_decode, base32_encode, base64_encode,
 };
 use nixcert_issue::{Draft, SecretKey};
 use serde::Serialize;
@@ -271,6 +270,11 @@ scenarios! {
         ..plain("A plain key that is not trusted", &cache())
     }.refused("unknown-key"),
     "refuse-unsigned": scenario("An object without signatures", hello(), vec![]).refused("no-signatures"),
+    "refuse-plain-second-of-a-name": Scenario {
+        trusted_public_keys: vec![entry("cache.example.org-1", &bob()), entry("cache.example.org-1", &cache())],
+        ..plain("Of two trusted keys with one name the first counts", &cache())
+    }
+    .refused("bad-signature"),
     "refuse-payload-short": plain_payload("63 bytes of signature", &[0xff; 63]).refused("malformed-signature"),
     "refuse-payload-long": plain_payload("65 bytes of signature", &[0xff; 65]).refused("malformed-signature"),
     "refuse-no-colon": alice_text("A signature without a colon", "alice").refused("malformed-signature"),
@@ -286,8 +290,8 @@ scenarios! {
         trusted_ca_keys: vec![entry("acme-2026-1", &root()), entry("sealed-1", &other_root())],
         ..alice_signs_through("Certified by the second of two trusted CAs", &[(leaf(), other_root())])
     }.accepted(),
-    "refuse-self-made-ca": alice_signs_through("Alice names the CA as issuer, but signs her certificate herself", &[(leaf(), root())])
-        .forged(&root().public(), &bob()).refused("bad-certificate-signature"),
+    "refuse-self-made-ca": alice_signs_as("Alice names the CA as issuer, but signs her certificate herself", &name_of(&[forged(&leaf(), &root(), &bob())]))
+    .refused("bad-certificate-signature"),
     "accept-one-intermediate": alice_signs_through("Through an intermediate CA", &[(leaf(), intermediate(1)), (issuer(1, 0), root())]).accepted(),
     "refuse-intermediate-missing": alice_signs_through("The intermediate is left out", &[(leaf(), intermediate(1))]).refused("untrusted-ca"),
     "refuse-intermediate-other": alice_signs_through("Another intermediate than the leaf's issuer", &[(leaf(), intermediate(1)), (issuer(2, 0), root())]).refused("issuer-mismatch"),
@@ -301,7 +305,28 @@ scenarios! {
         ..alice_signs("The leaf's key is itself a trusted CA's", leaf(), "hello-2.12")
     }.refused("issuer-as-leaf"),
     "refuse-repeated-key": alice_signs_through("The chain passes through one key twice", &[(leaf(), intermediate(1)), (issuer(1, 0), intermediate(2)), (issuer(2, 1), intermediate(1)), (issuer(1, 2), root())]).refused("repeated-key"),
-    "refuse-root-as-subject": alice_signs_through("An intermediate certifies the CA's own key", &[(Draft { subject: root().public(), ..leaf() }, intermediate(1)), (issuer(1, 0), root())]).refused("repeated-key"),
+    "refuse-root-in-chain": alice_signs_through("The CA's own key stands in the chain as an intermediate", &[
+        (leaf(), root()),
+        (Draft { label: "acme".to_owned(), subject: root().public(), ..issuer(1, 0) }, intermediate(2)),
+        (issuer(2, 1), root()),
+    ])
+    .refused("repeated-key"),
+    "refuse-forged-intermediate": alice_signs_as("A good leaf under an intermediate that the CA did not sign", &name_of(&[
+        leaf().sign(&intermediate(1)).unwrap(),
+        forged(&issuer(1, 0), &root(), &bob()),
+    ]))
+    .refused("bad-certificate-signature"),
+    "refuse-forged-leaf": alice_signs_as("A leaf that the intermediate did not sign", &name_of(&[
+        forged(&leaf(), &intermediate(1), &bob()),
+        issuer(1, 0).sign(&root()).unwrap(),
+    ]))
+    .refused("bad-certificate-signature"),
+    "refuse-forged-middle": alice_signs_as("The middle one of three certificates is forged", &name_of(&[
+        leaf().sign(&intermediate(1)).unwrap(),
+        forged(&issuer(1, 0), &intermediate(2), &bob()),
+        issuer(2, 1).sign(&root()).unwrap(),
+    ]))
+    .refused("bad-certificate-signature"),
     "refuse-certificate-bit": certificate_bit().refused("bad-certificate-signature"),
     "refuse-weak-key": alice_signs_odd("The CA certified a point of small order", &leaf(), |bytes| bytes[SUBJECT..ISSUER].copy_from_slice(&[0; 32])).refused("weak-key"),
 
@@ -375,6 +400,8 @@ scenarios! {
     "refuse-references-elsewhere": malformed("A reference in another store", &format!("1;{HELLO};sha256:{HASH};17;/gnu/store/{DIGEST}-hello-2.12")),
     "refuse-size-zero": malformed("A size of 0", &format!("1;{HELLO};sha256:{HASH};0;")),
     "refuse-size-zeros": malformed("A size with a leading zero", &format!("1;{HELLO};sha256:{HASH};017;")),
+    "refuse-size-beyond": malformed("A size of 2^64", &format!("1;{HELLO};sha256:{HASH};18446744073709551616;")),
+    "refuse-digest-letter": malformed("A digest with a letter that Nix's base-32 lacks", &format!("1;/nix/store/e{}-hello-2.12;sha256:{HASH};17;", &DIGEST[1..])),
     "refuse-hash-beyond": malformed("A hash of more than 256 bits", &format!("1;{HELLO};sha256:2{};17;", &HASH[1..])),
     "refuse-directory-form": malformed("A store directory with an empty component", &format!("1;/nix//store/{DIGEST}-hello-2.12;sha256:{HASH};17;")),
     "refuse-name-dots": malformed("A name of dots", &format!("1;/nix/store/{DIGEST}-..-x;sha256:{HASH};17;")),
@@ -384,6 +411,13 @@ scenarios! {
     "refuse-realisation-field": malformed_realisation("An unknown field", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{DIGEST}-hello-2.12","x":""}}"#)),
     "refuse-realisation-order": malformed_realisation("Fields out of order", &format!(r#"{{"id":"sha256:01!out","dependentRealisations":{{}},"outPath":"{DIGEST}-hello-2.12"}}"#)),
     "refuse-realisation-space": malformed_realisation("White space", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out", "outPath":"{DIGEST}-hello-2.12"}}"#)),
+    "refuse-realisation-trailing": malformed_realisation("Something behind the object", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{DIGEST}-hello-2.12"}} "#)),
+    "refuse-realisation-escape": malformed_realisation("An escape", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!\u006fut","outPath":"{DIGEST}-hello-2.12"}}"#)),
+    "refuse-realisation-store": Scenario {
+        store_directory: "/gnu/store".to_owned(),
+        ..realisation("A realisation in another store", leaf())
+    }
+    .refused("store-directory-not-permitted"),
     "refuse-realisation-full-path": malformed_realisation("A full store path", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{HELLO}"}}"#)),
     "refuse-realisation-twice": malformed_realisation("A field twice", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{DIGEST}-hello-2.12","outPath":"{DIGEST}-hello-2.12"}}"#)),
     "refuse-malformed-object": Scenario {
@@ -414,6 +448,7 @@ scenarios! {
     "refuse-package": alice_signs("glibc@ does not permit glibc-locales", Draft { permitted_names: set(&["glibc@"]), ..leaf() }, "glibc-locales-2.40").refused("name-not-permitted"),
     "accept-package-odd-version": alice_signs("The version begins behind a dash that no letter follows", Draft { permitted_names: set(&["foo@"]), ..leaf() }, "foo-_x").accepted(),
     "accept-package-two-dashes": alice_signs("A second dash is no letter", Draft { permitted_names: set(&["foo@"]), ..leaf() }, "foo--bar").accepted(),
+    "accept-package-ending-in-dash": alice_signs("A package may end in a dash", Draft { permitted_names: set(&["foo-@"]), ..leaf() }, "foo-").accepted(),
     "refuse-package-dash-at-end": alice_signs("A dash at the very end splits nothing", Draft { permitted_names: set(&["foo@"]), ..leaf() }, "foo-").refused("name-not-permitted"),
     "accept-glob": alice_signs("acme-* permits acme-web-1", Draft { permitted_names: set(&["acme-*"]), ..leaf() }, "acme-web-1").accepted(),
     "refuse-glob": alice_signs("acme-* does not permit my-acme-web-1", Draft { permitted_names: set(&["acme-*"]), ..leaf() }, "my-acme-web-1").refused("name-not-permitted"),
@@ -447,6 +482,16 @@ scenarios! {
         trusted_ca_keys: vec![entry("acme-2026-1", &root()), entry("acme-2026-2", &root())],
         ..alice_signs("One CA key under two names", leaf(), "hello-2.12")
     }.refused("broken-configuration"),
+    "refuse-ca-name-two-keys": Scenario {
+        trusted_ca_keys: vec![entry("acme-2026-1", &root()), entry("acme-2026-1", &other_root())],
+        ..alice_signs("Two CA keys under one name", leaf(), "hello-2.12")
+    }
+    .refused("broken-configuration"),
+    "refuse-ca-name-byte": Scenario {
+        trusted_ca_keys: vec![entry("acme 1", &root())],
+        ..alice_signs("A CA name with a space", leaf(), "hello-2.12")
+    }
+    .refused("broken-configuration"),
     "refuse-broken-host-name": Scenario {
         host: Some("Web-1".to_owned()),
         ..alice_signs("The configured host name is none", leaf(), "hello-2.12")
@@ -481,6 +526,21 @@ fn padding_bits() -> Scenario {
     let next = char::from(last.as_bytes()[0] + 1);
     let text = format!("{kept}{next}==");
     Scenario { signatures: vec![text.into()], ..good }
+}
+
+/// A name, from certificates.
+fn name_of(certificates: &[Vec<u8>]) -> String {
+    let parts: Vec<String> = certificates.iter().map(|bytes| base32_encode(bytes)).collect();
+    format!("alice.nixcert1.{}", parts.join("."))
+}
+
+/// A certificate that names this issuer, but was signed by another key.
+fn forged(draft: &Draft, issuer: &SecretKey, by: &SecretKey) -> Vec<u8> {
+    let mut bytes = draft.sign(issuer).unwrap();
+    let at = bytes.len() - 64;
+    let signature = by.sign(&[CERTIFICATE_CONTEXT, &bytes[..at]].concat());
+    bytes[at..].copy_from_slice(&signature);
+    bytes
 }
 
 const HELLO: &str = "/nix/store/2m6rq2qfyv3w0lhxj8f1p9c4dbnk7g5s-hello-2.12";
@@ -550,20 +610,6 @@ fn pinned(description: &'static str) -> Scenario {
     }
 }
 
-impl Scenario {
-    /// Sign the only certificate with another key than its issuer's.
-    fn forged(mut self, issuer: &PublicKey, by: &SecretKey) -> Self {
-        let mut bytes = leaf().sign(by).unwrap();
-        bytes[ISSUER..NOT_BEFORE].copy_from_slice(&issuer.0);
-        let length = bytes.len() - 64;
-        let signature = by.sign(&[CERTIFICATE_CONTEXT, &bytes[..length]].concat());
-        bytes[length..].copy_from_slice(&signature);
-        let name = format!("alice.nixcert1.{}", base32_encode(&bytes));
-        self.signatures = vec![sign(&name, &alice(), &hello()).into()];
-        self
-    }
-}
-
 fn three_intermediates(topmost: u8) -> Vec<(Draft, SecretKey)> {
     vec![
         (leaf(), intermediate(1)),
@@ -609,7 +655,8 @@ fn upper_case(name: &str) -> String {
 fn base32_bits() -> String {
     let name = name(&[(leaf(), root())]);
     let (kept, last) = name.split_at(name.len() - 1);
-    assert!(base32_decode(name.split_once(".nixcert1.").unwrap().1.as_bytes()).unwrap().len() % 5 != 0);
+    let bytes = base32_decode(name.split_once(".nixcert1.").unwrap().1.as_bytes()).unwrap();
+    assert!(!bytes.len().is_multiple_of(5));
     let last = last.as_bytes()[0];
     let next = if last == b'z' { '2' } else { char::from(last + 1) };
     format!("{kept}{next}")
