@@ -76,6 +76,7 @@ impl Bed {
             let sender = |name: &str, number, root: Result<std::path::PathBuf>| {
                 let host = boot(name, number, &root?, vec![])?;
                 host.may_log_in(&server, &PEOPLE)?;
+                println!("{name}: {}", host.root("nix --version")?.trim());
                 Ok(host)
             };
             let said = |result: Result<Host>| result.map_err(|error| sentence(&error));

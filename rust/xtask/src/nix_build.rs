@@ -1,11 +1,12 @@
 //! Nix 2.26.3, as Debian 13 ships its source, with this project's patches.
 //!
-//! Two builds: *base* has the hardening and the seam, and knows nothing of certificates; *full* is made from its tree
-//! with the rest of the series and the library. Both are unoptimised, and compile many files as one: see [`UNITY`].
+//! Two builds: *base* has the hardening and the seam, and knows nothing of certificates; *full* has the whole series
+//! and the library. Both are unoptimised, and compile many files as one: see [`UNITY`].
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
@@ -22,18 +23,19 @@ const SERIES: &str = "patches/nix-2.26";
 
 /// A build of Nix, in the cache.
 pub(crate) struct NixBuild {
-    directory: PathBuf,
+    objects: PathBuf,
+    linked: PathBuf,
 }
 
 impl NixBuild {
     /// What to lay over the root that it was built in, to have this Nix there.
     pub(crate) fn layer(&self) -> PathBuf {
-        self.directory.join("layer")
+        self.linked.join("layer")
     }
 
     /// The source, with `build` in it.
     pub(crate) fn tree(&self) -> PathBuf {
-        self.directory.join("tree")
+        self.objects.join("tree")
     }
 }
 
@@ -62,7 +64,8 @@ struct Patch {
 
 /// Nix with the hardening and the seam.
 pub(crate) fn base(cache: &Cache, root: &Path, optimise: Optimise) -> Result<NixBuild> {
-    build_base(cache, root, &Series::read()?, optimise)
+    let objects = compile(cache, root, "nix-base", &Series::read()?.base, "", None, optimise)?;
+    Ok(NixBuild { linked: objects.clone(), objects })
 }
 
 /// Nix with the whole series and the library; none if the series does not go so far.
@@ -74,25 +77,62 @@ pub(crate) fn full(cache: &Cache, root: &Path, optimise: Optimise) -> Result<Opt
         Optimise::Yes => Profile::Release,
     };
     let library = products::library(cache, profile)?;
-    let base = build_base(cache, root, &series, optimise)?;
-    let script = FULL.replace("@option@", &option);
-    let parts = [name(&base.directory), name(&library), &script];
-    let key = Key::of(parts.into_iter().chain(series.full.iter().map(|patch| patch.text.as_str())));
-    let directory = cache.entry("nix-full", &key, |directory| {
-        let log = cache.log("nix-full")?;
-        let step = Step::start("Building Nix with the library");
+    let flags = format!("-D pkg_config_path=/prefix/lib/pkgconfig -D libstore:{option}=enabled");
+    let patches: Vec<Patch> = series.base.into_iter().chain(series.full).collect();
+    let objects = compile(cache, root, "nix-full", &patches, &flags, Some(&library), optimise)?;
+
+    // The library changes more often than what is compiled against its header.
+    let key = Key::of([name(&objects), name(&library), RELINK]);
+    let linked = cache.entry("nix-linked", &key, |directory| {
+        let log = cache.log("nix-linked")?;
+        let step = Step::start("Linking Nix with the library");
         let copy = ["cp", "-a", "--reflink=auto"];
+        step.run(Command::new("env").args(copy).arg(objects.join("tree")).arg(directory.join("tree")), &log)?;
+        let binds = [(directory, "/build"), (library.as_path(), "/prefix")];
         step.run(
-            std::process::Command::new("env").args(copy).arg(base.tree()).arg(directory.join("tree")),
+            &mut inside(root, Access::Read, &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree")),
             &log,
         )?;
-        let patches = write_patches(directory, &series.full)?;
-        let binds = [(directory, "/build"), (library.as_path(), "/prefix")];
-        step.run(&mut inside(root, Access::Read, &binds, &format!("{patches}{script}{INSTALL}")), &log)?;
         step.done();
         Ok(())
     })?;
-    Ok(Some(NixBuild { directory }))
+    Ok(Some(NixBuild { objects, linked }))
+}
+
+fn compile(
+    cache: &Cache,
+    root: &Path,
+    kind: &str,
+    patches: &[Patch],
+    flags: &str,
+    library: Option<&Path>,
+    optimise: Optimise,
+) -> Result<PathBuf> {
+    let (speed, unity) = match optimise {
+        Optimise::No => ("-D buildtype=plain -D unity=subprojects -D unity_size=30 -D cpp_args=-O0", UNITY),
+        Optimise::Yes => ("-D buildtype=plain -D cpp_args=-O2", ""),
+    };
+    let script = format!("{unity}{}{INSTALL}", COMPILE.replace("@flags@", &format!("{speed} {flags}")));
+    let header = match library {
+        Some(library) => fs::read_to_string(library.join("include/nixcert.hh"))?,
+        None => String::new(),
+    };
+    let parts = [name(root), &script, &header];
+    let key = Key::of(parts.into_iter().chain(patches.iter().map(|patch| patch.text.as_str())));
+    cache.entry(kind, &key, |directory| {
+        let log = cache.log(kind)?;
+        let step = Step::start(match library {
+            Some(_) => "Building Nix with all patches",
+            None => "Building Nix with the patches that need no library",
+        });
+        let patches = write_patches(directory, patches)?;
+        let script = format!("cp -a {NIX_SOURCE} /build/tree\n{patches}{script}");
+        let mut binds = vec![(directory, "/build")];
+        binds.extend(library.map(|library| (library, "/prefix")));
+        step.run(&mut inside(root, Access::Read, &binds, &script), &log)?;
+        step.done();
+        Ok(())
+    })
 }
 
 /// The functional tests that the patches add or change, as meson names them: of the base, and of the rest.
@@ -107,27 +147,6 @@ pub(crate) fn changed_tests() -> Result<[Vec<String>; 2]> {
             .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
             .collect()
     }))
-}
-
-fn build_base(cache: &Cache, root: &Path, series: &Series, optimise: Optimise) -> Result<NixBuild> {
-    let (flags, unity) = match optimise {
-        Optimise::No => ("-D buildtype=plain -D unity=subprojects -D unity_size=30 -D cpp_args=-O0", UNITY),
-        Optimise::Yes => ("-D buildtype=plain -D cpp_args=-O2", ""),
-    };
-    let script = format!("{unity}{}{INSTALL}", BASE.replace("@flags@", flags));
-    let parts = [name(root), &script];
-    let key = Key::of(parts.into_iter().chain(series.base.iter().map(|patch| patch.text.as_str())));
-    let directory = cache.entry("nix-base", &key, |directory| {
-        let log = cache.log("nix-base")?;
-        let step = Step::start("Building Nix");
-        let patches = write_patches(directory, &series.base)?;
-        let source = format!("cp -a {NIX_SOURCE} /build/tree\n");
-        let script = format!("{source}{patches}{script}");
-        step.run(&mut inside(root, Access::Read, &[(directory, "/build")], &script), &log)?;
-        step.done();
-        Ok(())
-    })?;
-    Ok(NixBuild { directory })
 }
 
 impl Series {
@@ -192,7 +211,7 @@ sed -i '1i %top{\n#define YY_BUFFER_NEW 0\n#define YY_BUFFER_NORMAL 1\n#define Y
 "#;
 
 /// As Debian configures it, without manual, tests and bindings.
-const BASE: &str = r#"
+const COMPILE: &str = r#"
 libraries=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 export EDITLINE_CFLAGS=-DREADLINE EDITLINE_LIBS="$libraries/libhistory.so $libraries/libreadline.so"
 LDFLAGS=-fuse-ld=mold meson setup build --prefix=/usr --sysconfdir=/etc --localstatedir=/nix/var \
@@ -202,11 +221,10 @@ LDFLAGS=-fuse-ld=mold meson setup build --prefix=/usr --sysconfdir=/etc --locals
 ninja -C build src/nix/nix
 "#;
 
-/// From the tree of the base build.
-const FULL: &str = r#"
-libraries=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
-export EDITLINE_CFLAGS=-DREADLINE EDITLINE_LIBS="$libraries/libhistory.so $libraries/libreadline.so"
-meson configure build -D pkg_config_path=/prefix/lib/pkgconfig -D libstore:@option@=enabled
+/// The same objects, with another library.
+const RELINK: &str = r#"
+cd /build/tree
+rm build/src/nix/nix
 ninja -C build src/nix/nix
 "#;
 

@@ -38,13 +38,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "certificate/in-the-log", run: in_the_log },
     Case {
         name: "validity/expired-is-refused",
-        run: |bed| window(bed, "--allow-expired --not-before=-3d --valid=-1d", Some("expired")),
+        run: |bed| window(bed, "--allow-expired --not-before=-3d --valid 2d", Some("expired")),
     },
     Case {
         name: "validity/not-yet-valid-is-refused",
         run: |bed| window(bed, "--not-before +1d --valid 9d", Some("not-yet-valid")),
     },
-    Case { name: "validity/now-is-accepted", run: |bed| window(bed, "--not-before=-1d --valid +1d", None) },
+    Case { name: "validity/now-is-accepted", run: |bed| window(bed, "--not-before=-1d --valid 2d", None) },
     Case { name: "label/another-is-refused", run: |bed| label(bed, "bob", Some("label-mismatch")) },
     Case { name: "label/own-is-accepted", run: |bed| label(bed, "alice", None) },
     Case { name: "bit/in-the-certificate-is-refused", run: bit_in_certificate },
@@ -484,20 +484,21 @@ fn store_verify(bed: &Bed, ca: &str, good: bool) -> Result<Outcome> {
 /// A key in the server's own `secret-key-files`: stock Nix trusts its public half, for ever.
 fn secret_key_files(bed: &Bed, certified: bool) -> Result<Outcome> {
     let host = &bed.workstation;
+    let settings = settings(bed)?;
     let file = if certified {
         certify(
             host,
             "alice",
             "alice-1",
             CA,
-            &format!("{EVERYTHING} --allow-expired --not-before=-3d --valid=-1d"),
+            &format!("{EVERYTHING} --allow-expired --not-before=-3d --valid 2d"),
         )?
     } else {
         super::tools::key(host, "alice", "alice-1")?;
         "alice-1.secret".into()
     };
     bed.server.write("/etc/nix/own.key", &host.read(&format!("/home/alice/{file}"))?)?;
-    let settings = format!("{}secret-key-files = /etc/nix/own.key\n", settings(bed)?);
+    let settings = format!("{settings}secret-key-files = /etc/nix/own.key\n");
     let reason = certified.then_some("expired");
     check(bed, &Signer { settings, key: Some(file) }, "hello-1", reason)
 }

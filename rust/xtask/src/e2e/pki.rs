@@ -20,9 +20,11 @@ pub(crate) fn root_ca(host: &Host, name: &str) -> Result<String> {
 
 /// Makes an intermediate CA of this name, if it is not there, and has it certified by `above` with these options.
 pub(crate) fn intermediate_ca(host: &Host, name: &str, above: &str, options: &str) -> Result<()> {
+    // A year longer for each CA above: nobody may certify beyond the own end.
+    let validity = if above == "acme-1" { "900d" } else { "500d" };
     host.root(&format!(
         "cd /root; test -d {name} || nixcert ca init {name} --name {name} --intermediate --unencrypted >&2
-         nixcert issue {name}/ca.request --ca {above} {options} --yes --force -o {name}.certificate >&2
+         nixcert issue {name}/ca.request --ca {above} {options} --valid {validity} --yes --force -o {name}.certificate >&2
          nixcert ca adopt {name} {name}.certificate --force >&2"
     ))
     .map(drop)
