@@ -21,7 +21,7 @@ const DISK: u64 = 6 * 1024;
 const MEMORY: u64 = 3 * 1024;
 
 /// A command, and the Debian package that has it.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 13] = [
     ("apt-get", "apt"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
@@ -34,7 +34,11 @@ const COMMANDS: [(&str, &str); 12] = [
     ("g++", "g++"),
     ("cc", "gcc"),
     ("pkg-config", "pkg-config"),
+    ("python3", "python3-minimal"),
 ];
+
+/// A shared library that tests call, and the Debian package that has it.
+const LIBRARIES: [(&str, &str); 1] = [("libsodium.so.23", "libsodium23")];
 
 /// Checks everything, and installs what is missing.
 ///
@@ -154,8 +158,9 @@ fn space(cache: &Cache) -> Result<()> {
 }
 
 fn install() -> Result<()> {
-    let missing: Vec<&str> =
-        COMMANDS.iter().filter(|(command, _)| !there(command)).map(|(_, package)| *package).collect();
+    let commands = COMMANDS.iter().filter(|(command, _)| !there(command));
+    let libraries = LIBRARIES.iter().filter(|(library, _)| !loadable(library));
+    let missing: Vec<&str> = commands.chain(libraries).map(|(_, package)| *package).collect();
     if !missing.is_empty() || archive().is_err() {
         let step = Step::start("Updating the machine's package lists");
         quietly(Command::new("apt-get").args(["-o", "Acquire::Check-Valid-Until=false", "update"]))?;
@@ -178,6 +183,11 @@ fn install() -> Result<()> {
 fn there(command: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|place| place.join(command).is_file()))
+}
+
+fn loadable(library: &str) -> bool {
+    let output = Command::new("/sbin/ldconfig").arg("-p").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(library))
 }
 
 fn quietly(command: &mut Command) -> Result<()> {
