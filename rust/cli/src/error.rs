@@ -2,7 +2,7 @@
 
 use crate::output::{HELP, REFUSED, printable};
 use nixcert_issue::files::FileError;
-use nixcert_issue::{CaError, DraftError, IssueError, LogError, SealError, SecretKeyError};
+use nixcert_issue::{CaError, DraftError, IssueError, LogError, RenewalError, SealError, SecretKeyError};
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -51,6 +51,12 @@ impl Error {
     /// Say what to do.
     pub(crate) fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
+        self
+    }
+
+    /// Say about whom.
+    pub(crate) fn about(mut self, label: &str) -> Self {
+        self.message = format!("{label}: {}", self.message);
         self
     }
 
@@ -135,6 +141,19 @@ impl From<LogError> for Error {
                 "restore the log from your backup: without it the CA does not know whose labels are taken",
             ),
         }
+    }
+}
+
+impl From<RenewalError> for Error {
+    fn from(error: RenewalError) -> Self {
+        let help = match error {
+            RenewalError::UnknownLabel { .. } | RenewalError::UnknownSerial { .. } => {
+                "'nixcert ca log DIR' shows what was issued"
+            }
+            RenewalError::KeyReplaced { .. } => "a key that was given up is never renewed; renew by --label",
+            RenewalError::Record { .. } => "restore the log from your backup; nothing was signed",
+        };
+        Self::refused(error).help(help)
     }
 }
 

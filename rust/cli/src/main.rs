@@ -48,7 +48,7 @@ enum Command {
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
     Request(commands::request::RequestArgs),
-    Issue(commands::issue::IssueArgs),
+    Issue(Box<commands::issue::IssueArgs>),
     Attach(commands::attach::AttachArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Command::Ca(command) => commands::ca::run(command),
         Command::Key(command) => commands::key::run(command),
         Command::Request(args) => commands::request::run(args),
-        Command::Issue(args) => commands::issue::run(args),
+        Command::Issue(args) => commands::issue::run(*args),
         Command::Attach(args) => commands::attach::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),

@@ -71,6 +71,31 @@ impl<'a> Issuance<'a> {
         key: &SecretKey,
         now: Instant,
     ) -> Result<String, IssueError> {
+        self.sign_and_record(draft, labels, None, key, now)
+    }
+
+    /// Like [`Issuance::sign`], in place of a certificate of this CA. The log stays locked: one after another can be renewed.
+    ///
+    /// # Errors
+    /// [`IssueError`]; this one was not issued then.
+    pub fn renew(
+        &mut self,
+        draft: &Draft,
+        renewed: &Record,
+        key: &SecretKey,
+        now: Instant,
+    ) -> Result<String, IssueError> {
+        self.sign_and_record(draft, LabelPolicy::OneKey, Some(renewed.serial.clone()), key, now)
+    }
+
+    fn sign_and_record(
+        &mut self,
+        draft: &Draft,
+        labels: LabelPolicy,
+        renews: Option<String>,
+        key: &SecretKey,
+        now: Instant,
+    ) -> Result<String, IssueError> {
         self.check(draft, labels)?;
         let draft = Draft { serial: random_serial()?, ..draft.clone() };
         let bytes = draft.sign(key)?;
@@ -82,7 +107,7 @@ impl<'a> Issuance<'a> {
         if !certificate.usages.contains(Usage::Issue) {
             verify_leaf(bytes.clone(), self.ca.chain()).map_err(IssueError::Refused)?;
         }
-        self.log.append(Record::new(now, &certificate, &name))?;
+        self.log.append(Record { renews, ..Record::new(now, &certificate, &name) })?;
         Ok(name)
     }
 }

@@ -45,6 +45,9 @@ pub struct Record {
     pub store_directories: Vec<String>,
     /// What stands in the certificate file.
     pub certificate: String,
+    /// The serial number of the certificate in whose place this one was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
 }
 
 impl Record {
@@ -69,6 +72,7 @@ impl Record {
             hosts: list(certificate.hosts),
             store_directories: list(certificate.store_directories),
             certificate: name.to_owned(),
+            renews: None,
         }
     }
 }

@@ -1,6 +1,7 @@
-//! `nixcert issue`: certify the key of a request.
+//! `nixcert issue`: certify the key of a request, or renew what was issued.
 
 use crate::commands::ca::unlock;
+use crate::commands::renew::{self, RenewArgs};
 use crate::describe::Description;
 use crate::error::{Answer, Error, Result};
 use crate::input;
@@ -13,7 +14,7 @@ use nixcert_core::{
 use nixcert_issue::files::Access;
 use nixcert_issue::{Ca, CaKind, Draft, Issuance, LabelPolicy, Record, label_from};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How long a certificate is valid unless someone says otherwise: long enough to forget renewing, short enough that a
 /// lost key is no lasting harm.
@@ -22,10 +23,14 @@ const DEFAULT_VALIDITY: &str = "90d";
 /// Hosts whose clocks are a little behind accept a new certificate at once.
 const BACKDATED: &str = "-5m";
 
-/// Certify the key of a request
+/// Certify the key of a request, or renew certificates
 ///
 /// Shows what will be signed, asks, signs, writes it to the CA's log, and hands the certificate out, in this order.
 /// What a certificate permits is always spelled out: '*' is everything, and nothing is everything by default.
+///
+/// With --renew, no request is needed: key, label, usages and limits are those of the certificate in the CA's log; serial
+/// and validity are new. What was signed with the old certificate need not be signed again: 'nixcert rewrap' puts the
+/// new one on it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,6 +39,8 @@ Examples:
     --exclude '*-unwrapped' --host 'web-?.example.org' -o ci.cert
   nixcert issue --ca acme-ca team-a/ca.request --usage issue,import-paths \\
     --permit 'team-a-*' --host '*' --valid 2027-12-31 -o team-a.cert
+  nixcert issue --ca acme-ca --renew --label alice -o alice.cert
+  nixcert issue --ca acme-ca --renew --ending-within 14d -o certs/   # certs/LABEL.cert for each; asks once
 
 Name patterns: 'hello@' is the package hello in any version, as Nix splits names;
 '*' and '?' are wildcards over the whole name after the hash (hello-2.12);
@@ -41,20 +48,25 @@ anything else is one name. Host patterns have '*' and '?' too.
 
 Usages: import-paths, import-realisations, vouch-for-systems, issue, revoke.
 
+A renewal begins five minutes before it is issued, not where the old certificate began: objects are judged by a
+certificate that is valid now, or was when they were registered. An interrupted --renew can be repeated: what was
+signed already is handed out from the log, and nothing is signed twice unless --anyway says so.
+
 Exit status: 0 issued, 1 refused or declined, 2 could not be done.")]
 pub(crate) struct IssueArgs {
     /// The request; '-' is standard input
-    request: PathBuf,
+    #[arg(required_unless_present = "renew")]
+    request: Option<PathBuf>,
     /// The directory of the CA
     #[arg(long, value_name = "DIR")]
-    ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// How long, or until when, it is valid: 90d, +52w, 2027-01-31, 2027-01-31T12:00:00Z. A span counts from
-    /// --not-before if that is given, and from now otherwise
-    #[arg(long, visible_alias = "not-after", value_name = "TIME", default_value = DEFAULT_VALIDITY)]
-    valid: Time,
+    /// --not-before if that is given, and from now otherwise [default: 90d; of a renewal, as long as before]
+    #[arg(long, visible_alias = "not-after", value_name = "TIME")]
+    pub(crate) valid: Option<Time>,
     /// From when it is valid [default: five minutes ago, for hosts whose clocks are behind]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    not_before: Option<Time>,
+    pub(crate) not_before: Option<Time>,
     /// What the key may be used for
     #[arg(long, value_name = "USAGE", value_delimiter = ',', default_value = "import-paths", value_parser = usage)]
     usage: Vec<Usage>,
@@ -73,38 +85,47 @@ pub(crate) struct IssueArgs {
     /// With the usage 'issue': how many further intermediate CAs may stand below this one [default: 0]
     #[arg(long, value_name = "N")]
     path_length: Option<u8>,
-    /// Another label than the one that was asked for
-    #[arg(long)]
-    label: Option<String>,
+    /// Another label than the one that was asked for; with --renew, whose certificate is renewed
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) label: Vec<String>,
     /// The label was certified for another key before: this is the same person with a new one
     #[arg(long)]
     replace_key: bool,
     /// Issue it though it has expired already
     #[arg(long)]
     allow_expired: bool,
-    /// Write the certificate here [default: standard output]
+    #[command(flatten)]
+    pub(crate) renewal: RenewArgs,
+    /// Write the certificate here; with --renew also a directory, for LABEL.cert [default: standard output]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Replace the file if it is there
     #[arg(long)]
-    force: bool,
+    pub(crate) force: bool,
     /// Do not ask
     #[arg(short, long)]
-    yes: bool,
+    pub(crate) yes: bool,
     /// Show what would be signed, and stop
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     #[command(flatten)]
-    passphrase: PassphraseArgs,
+    pub(crate) passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(args: IssueArgs) -> Result {
+    match &args.request {
+        Some(path) => certify(&args, path),
+        None => renew::run(&args),
+    }
+}
+
+fn certify(args: &IssueArgs, path: &Path) -> Result {
     let destination = Destination::new(args.output.as_deref(), Access::Public, args.force)?;
-    spelled_out(&args)?;
-    let request = read_request(&args)?;
+    spelled_out(args)?;
+    let request = read_request(path)?;
     let ca = Ca::open(&args.ca)?;
     let now = time::now()?;
-    let draft = draft(&args, &request, &ca, now)?;
+    let draft = draft(args, &request, &ca, now)?;
     let labels = if args.replace_key { LabelPolicy::ReplaceKey } else { LabelPolicy::OneKey };
 
     let issuance = Issuance::begin(&ca, || output::note("waiting for another nixcert that uses this CA"))?;
@@ -151,10 +172,10 @@ fn spelled_out(args: &IssueArgs) -> Result<()> {
     Ok(())
 }
 
-fn read_request(args: &IssueArgs) -> Result<Request> {
-    let line = input::line(&args.request, "a request")?;
+fn read_request(path: &Path) -> Result<Request> {
+    let line = input::line(path, "a request")?;
     Request::verify(&line).map_err(|error| {
-        let message = format!("'{}': {error}", args.request.display());
+        let message = format!("'{}': {error}", path.display());
         match error {
             RequestError::NotARequest | RequestError::Base32 | RequestError::Malformed(_) => {
                 Error::new(message).help("name the file that 'nixcert request -o' wrote, unchanged")
@@ -168,7 +189,13 @@ fn read_request(args: &IssueArgs) -> Result<Request> {
 }
 
 fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<Draft> {
-    let label = args.label.as_deref().unwrap_or(request.label());
+    let label = match args.label.as_slice() {
+        [] => request.label(),
+        [label] => label,
+        _ => {
+            return Err(Error::new("a certificate has one label").help("several are for --renew"));
+        }
+    };
     if let Err(error) = Label::parse(label.as_bytes()) {
         let message = Error::new(format!("'{label}' is not a label: {error}"));
         return Err(match label_from(label) {
@@ -181,12 +208,11 @@ fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<D
     };
     let not_before = match args.not_before {
         Some(time) => resolve(time, now, "--not-before")?,
-        None => {
-            clamp_to_issuers(resolve(BACKDATED.parse().map_err(Error::new)?, now, "--not-before")?, now, ca)
-        }
+        None => default_not_before(now, ca)?,
     };
     let base = if args.not_before.is_some() { not_before } else { now };
-    let not_after = resolve(args.valid, base, "--valid")?;
+    let valid = args.valid.map_or_else(|| DEFAULT_VALIDITY.parse().map_err(Error::new), Ok)?;
+    let not_after = resolve(valid, base, "--valid")?;
     if not_after <= not_before {
         return Err(Error::new(format!("it would end at {not_after}, before it begins at {not_before}"))
             .help("choose a later --valid, or an earlier --not-before"));
@@ -212,10 +238,12 @@ fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<D
 }
 
 /// The five minutes before now are a courtesy, and end where an intermediate's own validity begins.
-fn clamp_to_issuers(not_before: Instant, now: Instant, ca: &Ca) -> Instant {
+pub(crate) fn default_not_before(now: Instant, ca: &Ca) -> Result<Instant> {
+    let backdated = BACKDATED.parse::<Time>().and_then(|time| time.resolve(now));
+    let not_before = backdated.map_err(|problem| Error::new(format!("--not-before: {problem}")))?;
     let begins =
         ca.chain().iter().filter_map(|bytes| Certificate::parse(bytes).ok()).map(|issuer| issuer.not_before);
-    begins.fold(not_before, Instant::max).min(now)
+    Ok(begins.fold(not_before, Instant::max).min(now))
 }
 
 fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
@@ -258,7 +286,7 @@ fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
     Ok(())
 }
 
-fn confirm(yes: bool) -> Result<()> {
+pub(crate) fn confirm(yes: bool) -> Result<()> {
     if yes {
         return Ok(());
     }
@@ -276,7 +304,7 @@ fn confirm(yes: bool) -> Result<()> {
     }
 }
 
-fn serial_of(name: &str) -> String {
+pub(crate) fn serial_of(name: &str) -> String {
     nixcert_core::CertificateName::parse(name.as_bytes())
         .ok()
         .and_then(|name| name.certificates().first().cloned())

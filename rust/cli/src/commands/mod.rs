@@ -6,5 +6,6 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod key;
+pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod verify;
