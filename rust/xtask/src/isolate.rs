@@ -7,10 +7,9 @@
 //! the one before, so that even `kill -9` of this process leaves nothing running.
 
 use std::{
-    fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -66,24 +65,11 @@ pub(crate) fn run_again_inside(scratch: &Path) -> Result<ExitCode> {
             return Ok(ExitCode::from(code));
         }
         if interrupted.load(Ordering::Relaxed) {
-            end(&mut child)?;
+            child.kill()?;
+            child.wait()?;
             eprintln!("\ninterrupted: everything that was running has ended");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         thread::sleep(Duration::from_millis(30));
     }
-}
-
-/// Ends the first process inside, with which the kernel ends all others; `unshare` waits for it, and ends as well.
-fn end(child: &mut Child) -> Result<()> {
-    let inside = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
-    let killed = match inside.trim() {
-        "" => false,
-        pid => Command::new("kill").args(["-s", "KILL", pid]).status().is_ok_and(|status| status.success()),
-    };
-    if !killed {
-        child.kill()?;
-    }
-    child.wait()?;
-    Ok(())
 }
