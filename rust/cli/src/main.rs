@@ -7,9 +7,11 @@ mod describe;
 mod error;
 mod input;
 mod narinfos;
+mod nix;
 mod nix_conf;
 mod output;
 mod passphrase;
+mod rewrap;
 mod time;
 mod trust;
 
@@ -50,6 +52,7 @@ enum Command {
     Request(commands::request::RequestArgs),
     Issue(Box<commands::issue::IssueArgs>),
     Attach(commands::attach::AttachArgs),
+    Rewrap(commands::rewrap::RewrapArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
     Completions(commands::generate::CompletionsArgs),
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Request(args) => commands::request::run(args),
         Command::Issue(args) => commands::issue::run(*args),
         Command::Attach(args) => commands::attach::run(args),
+        Command::Rewrap(args) => commands::rewrap::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Completions(args) => commands::generate::completions(args),

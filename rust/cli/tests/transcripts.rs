@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[test]
 fn transcripts() {
     let tests = trycmd::TestCases::new();
-    for tool in ["chmod", "cmp", "cp", "ls", "mkdir", "stat"] {
+    for tool in ["chmod", "cmp", "cp", "grep", "ls", "mkdir", "stat"] {
         match on_path(tool) {
             Some(path) => tests.register_bin(tool, path),
             None => tests.register_bin(tool, trycmd::schema::Bin::Ignore),

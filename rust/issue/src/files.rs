@@ -51,6 +51,26 @@ pub fn write(path: &Path, contents: &[u8], access: Access, existing: Existing) -
     sync_directory(directory)
 }
 
+/// Replace a file that is there, all at once, keeping its mode and, where this user may give it away, its owner. Where it is a
+/// link, what it leads to is replaced. The directory is not synced: call [`sync_directory`] after the last of many.
+///
+/// # Errors
+/// [`FileError`]; the file is as it was then.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), FileError> {
+    let fault = |error| FileError { action: "replace", path: path.to_owned(), error };
+    let target = path.canonicalize().map_err(fault)?;
+    let metadata = target.metadata().map_err(fault)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".nixcert-").tempfile_in(parent(&target)).map_err(fault)?;
+    file.write_all(contents).map_err(fault)?;
+    // Before the mode: giving a file away clears bits of it. Only root may, and to others it does not matter.
+    let _ = std::os::unix::fs::fchown(file.as_file(), Some(metadata.uid()), Some(metadata.gid()));
+    file.as_file().set_permissions(metadata.permissions()).map_err(fault)?;
+    file.as_file().sync_all().map_err(fault)?;
+    file.persist(&target).map_err(|error| fault(error.error))?;
+    Ok(())
+}
+
 /// Read a file of at most `limit` bytes.
 ///
 /// # Errors
@@ -92,7 +112,10 @@ pub fn parent(path: &Path) -> &Path {
 }
 
 /// Make what was renamed into or out of a directory last.
-pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+/// [`FileError`] if the system cannot.
+pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| FileError {
         action: "sync",
         path: directory.to_owned(),
@@ -153,6 +176,21 @@ mod tests {
         assert!(write(&link, b"two", Access::Secret, Existing::Keep).is_err());
         let names = std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(names, 2, "a temporary file was left behind");
+    }
+
+    #[test]
+    fn replaced_behind_a_link_with_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("file"), directory.path().join("link"));
+        assert!(replace(&path, b"one").is_err(), "there is nothing to replace");
+        write(&path, b"one", Access::Public, Existing::Keep).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        replace(&link, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[test]

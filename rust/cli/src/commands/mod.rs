@@ -8,4 +8,5 @@ pub(crate) mod issue;
 pub(crate) mod key;
 pub(crate) mod renew;
 pub(crate) mod request;
+pub(crate) mod rewrap;
 pub(crate) mod verify;
