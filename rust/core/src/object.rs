@@ -187,7 +187,8 @@ impl Object {
         let refuse = |error: serde_json::Error| ObjectError::Realisation(error.to_string());
         let realisation: Realisation = serde_json::from_slice(fingerprint).map_err(refuse)?;
         // One encoding: "keys in ascending order, without white space and escapes"
-        if serde_json::to_vec(&realisation).map_err(refuse)? != fingerprint {
+        let escaped = fingerprint.contains(&b'\\');
+        if escaped || serde_json::to_vec(&realisation).map_err(refuse)? != fingerprint {
             return Err(ObjectError::Realisation("it is not written as Nix writes it".to_owned()));
         }
         let path = StorePath::in_directory(store_directory, &realisation.out_path)?;

@@ -63,7 +63,7 @@ impl Anchors {
     /// [`TrustError`] names the entry and the fault, and never shows a secret.
     pub fn add(&mut self, entry: &str) -> Result<(), TrustError> {
         let (name, key) = parse_entry(entry)?;
-        let fault = |problem| TrustError::Entry { name: name.to_owned(), problem };
+        let fault = |problem| TrustError::Entry { name: shorten(name), problem };
         let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
         if !name.bytes().all(name_byte) || is_certificate_name(name.as_bytes()) {
             return Err(fault(

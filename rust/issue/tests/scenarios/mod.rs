@@ -413,6 +413,7 @@ scenarios! {
     "refuse-realisation-space": malformed_realisation("White space", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out", "outPath":"{DIGEST}-hello-2.12"}}"#)),
     "refuse-realisation-trailing": malformed_realisation("Something behind the object", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{DIGEST}-hello-2.12"}} "#)),
     "refuse-realisation-escape": malformed_realisation("An escape", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!\u006fut","outPath":"{DIGEST}-hello-2.12"}}"#)),
+    "refuse-realisation-needed-escape": malformed_realisation("An escape that JSON needs", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!o\nut","outPath":"{DIGEST}-hello-2.12"}}"#)),
     "refuse-realisation-store": Scenario {
         store_directory: "/gnu/store".to_owned(),
         ..realisation("A realisation in another store", leaf())
