@@ -3,6 +3,7 @@
 //! A thin reader of `nixcert-core` and `nixcert-issue`: it parses arguments, reads files, shows answers.
 
 mod commands;
+mod derivation;
 mod describe;
 mod error;
 mod input;
@@ -55,6 +56,7 @@ enum Command {
     Rewrap(commands::rewrap::RewrapArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
+    Why(commands::why::WhyArgs),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
 }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Rewrap(args) => commands::rewrap::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),
+        Command::Why(args) => commands::why::run(args),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),
     };

@@ -23,10 +23,8 @@ pub(crate) struct Known {
     /// A narinfo, or why the store's answer is none.
     pub(crate) narinfo: std::result::Result<String, String>,
     /// When the store registered it, if it says so.
-    #[allow(dead_code)]
     pub(crate) registered: Option<u64>,
     /// Whether it was built here: then the store itself asks for no signature.
-    #[allow(dead_code)]
     pub(crate) ultimate: bool,
 }
 

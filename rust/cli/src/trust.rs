@@ -4,9 +4,9 @@ use crate::error::{Error, Result};
 use crate::nix_conf::{DEFAULT_PUBLIC_KEY, NixConf};
 use crate::output;
 use nixcert_core::{HostName, Trust, TrustError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct TrustArgs {
     /// A CA whose certificates count: NAME:BASE64, as 'nixcert ca init' prints it
     #[arg(long, value_name = "KEYS")]
@@ -23,7 +23,23 @@ pub(crate) struct TrustArgs {
     host: Option<String>,
 }
 
+/// Where a machine's own trust is configured.
+const NIX_CONF: &str = "/etc/nix/nix.conf";
+
 impl TrustArgs {
+    /// What was named, or, where nothing was, what this machine trusts.
+    pub(crate) fn load_or_this_machine(&self) -> Result<Trust> {
+        let named = [&self.trusted_ca_keys, &self.trusted_public_keys].iter().any(|keys| !keys.is_empty());
+        if named || !self.nix_conf.is_empty() || !Path::new(NIX_CONF).exists() {
+            return self.load();
+        }
+        output::note(format_args!("judged by this machine's {NIX_CONF}"));
+        let mut trust = Trust::default();
+        Self { nix_conf: vec![PathBuf::from(NIX_CONF)], ..Self::default() }.read_nix_conf(&mut trust)?;
+        self.set_host(&mut trust)?;
+        Ok(trust)
+    }
+
     /// All that was named. A mistake on the command line is an error; one in nix.conf is what it is on the host: certificates
     /// do not count, and plain keys do.
     pub(crate) fn load(&self) -> Result<Trust> {
@@ -46,11 +62,16 @@ impl TrustArgs {
         if !self.nix_conf.is_empty() {
             self.read_nix_conf(&mut trust)?;
         }
+        self.set_host(&mut trust)?;
+        Ok(trust)
+    }
+
+    fn set_host(&self, trust: &mut Trust) -> Result<()> {
         if let Some(name) = &self.host {
             let host = HostName::parse(name).map_err(|error| Error::new(format!("--host: {error}")))?;
             trust.host = Some(host);
         }
-        Ok(trust)
+        Ok(())
     }
 
     fn read_nix_conf(&self, trust: &mut Trust) -> Result<()> {

@@ -1,4 +1,4 @@
-//! `nixcert verify` and the vectors in `tests/vectors`: the command answers as the library does.
+//! `nixcert verify`, `nixcert why` and the vectors in `tests/vectors`: the command answers as the library does.
 //!
 //! Left out are realisations, since narinfos hold none; fingerprints that no narinfo comes to; and hosts that trust nobody.
 
@@ -78,21 +78,24 @@ fn check(file: &Path, vector: &Value, narinfo: &str) {
     std::fs::write(&conf_file, conf).unwrap();
     std::fs::write(&narinfo_file, narinfo).unwrap();
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nixcert"));
-    command.arg("verify").arg("--json").arg("--nix-conf").arg(conf_file);
-    command.arg("--at").arg(format!("@{}", vector["now"]));
-    if let Some(registered) = vector["registered"].as_u64() {
-        command.arg("--registered").arg(format!("@{registered}"));
-    }
-    let output = command.arg(narinfo_file).output().unwrap();
     let name = file.file_name().unwrap().to_string_lossy();
-    let answer: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
-
     let expected = &vector["expected"];
-    assert_eq!(answer["accepted"], expected["accepted"], "{name}");
-    assert_eq!(answer["reason"], expected["reason"], "{name}");
-    assert_eq!(output.status.code(), Some(if expected["accepted"] == true { 0 } else { 1 }), "{name}");
+    let ask = |subcommand: &str| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixcert"));
+        command.arg(subcommand).arg("--json").arg("--nix-conf").arg(&conf_file);
+        command.arg("--at").arg(format!("@{}", vector["now"]));
+        if let Some(registered) = vector["registered"].as_u64() {
+            command.arg("--registered").arg(format!("@{registered}"));
+        }
+        let output = command.arg(&narinfo_file).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(answer["accepted"], expected["accepted"], "{name}");
+        assert_eq!(answer["reason"], expected["reason"], "{name}");
+        assert_eq!(output.status.code(), Some(if expected["accepted"] == true { 0 } else { 1 }), "{name}");
+        answer
+    };
+    let answer = ask("verify");
     let reasons: Vec<&Value> =
         answer["signatures"].as_array().unwrap().iter().map(|s| &s["reason"]).collect();
     let wanted =
@@ -104,4 +107,30 @@ fn check(file: &Path, vector: &Value, narinfo: &str) {
         })
         .collect();
     assert_eq!(reasons, wanted, "{name}");
+    check_why(&name, &ask("why"), &wanted);
+}
+
+/// The same reasons; each at one rule, with those before it kept, and those behind it not reached.
+fn check_why(name: &str, answer: &Value, wanted: &[&Value]) {
+    let signatures = answer["signatures"].as_array().unwrap();
+    let not_shown = usize::try_from(answer["not_shown"].as_u64().unwrap()).unwrap();
+    assert_eq!(signatures.len() + not_shown, wanted.len(), "{name}");
+    for signature in signatures {
+        let number = usize::try_from(signature["number"].as_u64().unwrap()).unwrap();
+        assert_eq!(&signature["reason"], wanted[number - 1], "{name}");
+        let statuses: Vec<&str> = signature["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| step["status"].as_str().unwrap())
+            .collect();
+        let failed = statuses.iter().position(|status| *status == "failed");
+        assert_eq!(failed.is_none(), signature["reason"].is_null(), "{name}: {statuses:?}");
+        let failed = failed.unwrap_or(statuses.len());
+        assert!(statuses[..failed].iter().all(|status| *status == "ok"), "{name}: {statuses:?}");
+        let behind = statuses.iter().skip(failed + 1);
+        assert!(behind.clone().all(|status| *status == "not-reached"), "{name}: {statuses:?}");
+    }
+    // What is advised and was tried out is never given where nothing is refused.
+    assert_eq!(answer["change"].is_null(), answer["reason"].is_null(), "{name}");
 }

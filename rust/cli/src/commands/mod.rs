@@ -10,3 +10,4 @@ pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod rewrap;
 pub(crate) mod verify;
+pub(crate) mod why;

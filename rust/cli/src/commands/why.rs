@@ -1,0 +1,465 @@
+//! `nixcert why`: how a verdict comes about, and what would change it.
+
+use crate::derivation::{self, Change, Status, Step};
+use crate::describe::Description;
+use crate::error::{Answer, Error, Result};
+use crate::narinfos::{Block, Blocks};
+use crate::nix::Nix;
+use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
+use crate::time::{self, Time};
+use crate::trust::{self, TrustArgs};
+use nixcert_core::{
+    Certificate, ChainCache, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath, Times,
+    Trust, base64_decode, judge,
+};
+use nixcert_issue::files::said;
+use serde::Serialize;
+use std::cmp::Reverse;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Of more signatures, those are shown that came furthest: junk crowds out nothing.
+const SHOWN: usize = 50;
+
+/// Explain a verdict: every signature, certificate and rule, and what would make it pass
+///
+/// Shows for each signature how far it came: each certificate of its chain, each rule in order with ok, FAILED or 'not
+/// reached', and the smallest change that would make it count. The change is tried out: the same judgement is made again as
+/// if it had been done, so what else stands in the way is named too.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  nixcert why /nix/store/…-hello-2.12                   # what the store holds, judged by this machine's nix.conf
+  nixcert why ./result --nix-conf web-1.conf --host web-1.example.org   # would that host let it in?
+  nixcert why some.narinfo --trusted-ca-keys acme-2026-1:s6vX…=
+  curl -s https://cache.example.org/HASH.narinfo | nixcert why - --json | jq .change
+
+Without --nix-conf and trusted keys, /etc/nix/nix.conf of this machine decides. A path of a store is judged as if it were
+now to be added to a host; --registered judges it as one that is there already.
+
+Exit status: 0 accepted; 1 refused (what cannot be read as a narinfo is refused too, as malformed-object); 2 could not
+tell: no trusted key, no such path or file, or nothing to explain.")]
+pub(crate) struct WhyArgs {
+    /// A store path or a link to one, a narinfo file, or '-' for a narinfo on standard input
+    #[arg(value_name = "STORE-PATH|NARINFO")]
+    what: PathBuf,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Another store to ask than this machine's, as Nix's --store
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Judge as if it were this time: 2027-01-31, 2027-01-31T12:00:00Z, +30d, -1h [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<Time>,
+    /// Judge as an object that is already in a store, which registered it at this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    registered: Option<Time>,
+    /// Print JSON: one object for each narinfo and line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: WhyArgs) -> Result {
+    let trust = args.trust.load_or_this_machine()?;
+    if trust::is_empty(&trust) {
+        return Err(Error::new("there is no trusted key, so nothing could be accepted")
+            .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
+    }
+    let clock = time::now()?;
+    let resolve = |time: Option<Time>, flag| {
+        time.map(|time| time.resolve(clock))
+            .transpose()
+            .map_err(|problem| Error::new(format!("{flag}: {problem}")))
+    };
+    let now = resolve(args.at, "--at")?.unwrap_or(clock);
+    let registered = resolve(args.registered, "--registered")?.map(Instant::seconds);
+    let judge = Judge { trust, now, times: Times { now: now.seconds(), registered } };
+    let explanations = match store_path(&args.what) {
+        Some(path) => vec![judge.in_store(&path, &Nix::new(args.store.clone()))?],
+        None => judge.in_file(&args.what)?,
+    };
+    let mut all = Answer::Yes;
+    for explanation in &explanations {
+        if args.json {
+            output::json(explanation)?;
+        } else {
+            explanation.show()?;
+        }
+        if !explanation.accepted {
+            all = Answer::No;
+        }
+    }
+    Ok(all)
+}
+
+/// The store path that is meant, also through a link such as ./result; none for a file.
+fn store_path(what: &Path) -> Option<OsString> {
+    let is_one = |path: &Path| path.to_str().is_some_and(|path| StorePath::parse(path).is_ok());
+    if is_one(what) {
+        return Some(what.as_os_str().to_owned());
+    }
+    let real = what.canonicalize().ok()?;
+    is_one(&real).then(|| real.into_os_string())
+}
+
+struct Judge {
+    trust: Trust,
+    now: Instant,
+    times: Times,
+}
+
+/// A verdict with all its reasons, as `--json` prints it.
+#[derive(Serialize)]
+struct Explanation {
+    schema: u32,
+    /// Null where the narinfo does not say.
+    path: Option<String>,
+    accepted: bool,
+    /// The reason code; null when accepted.
+    reason: Option<&'static str>,
+    message: Option<String>,
+    /// When it was judged.
+    at: String,
+    /// The `CA` field. Noted, not believed.
+    content_address: Option<String>,
+    /// What else is to be known.
+    notes: Vec<String>,
+    signatures: Vec<Explained>,
+    /// How many more signatures there are, none of which came further.
+    not_shown: usize,
+    /// The smallest change that would make it pass; null when accepted.
+    change: Option<Change>,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    /// Which one it is, counted from 1.
+    number: usize,
+    /// What stands before the colon, shortened.
+    name: String,
+    counts: bool,
+    /// The reason code; null when it counts.
+    reason: Option<&'static str>,
+    message: Option<String>,
+    /// The leaf, then each one's issuer; as they were read.
+    certificates: Vec<InChain>,
+    /// Every rule in order.
+    steps: Vec<Step>,
+    /// What would make this one count; null if it does.
+    change: Option<Change>,
+}
+
+#[derive(Serialize)]
+struct InChain {
+    #[serde(flatten)]
+    certificate: Description,
+    /// In force, expired, or not yet valid, in words.
+    standing: String,
+    /// The name under which its issuer is trusted, if it is.
+    trusted_as: Option<String>,
+}
+
+impl Judge {
+    fn in_store(&self, path: &OsString, nix: &Nix) -> Result<Explanation> {
+        let known = nix.path_info(&["--".into(), path.clone()])?;
+        let Some(known) = known.into_iter().next() else {
+            return Err(Error::new("the store did not answer").help("try 'nix path-info' by hand"));
+        };
+        let text = known.narinfo.map_err(|problem| {
+            Error::new(format!("{}: {problem}", known.path))
+                .help("name a path that is there, --store for another store, or a narinfo file")
+        })?;
+        let narinfo = NarInfo::parse(&text).map_err(Error::new)?;
+        let mut explanation = self.explain(&narinfo)?;
+        if known.ultimate {
+            explanation
+                .notes
+                .push("it was built in that store, which asks for no signature itself".to_owned());
+        }
+        // What that store says of it itself: it has it, and judges by the time at which it got it.
+        if let (Some(registered), None, false) =
+            (known.registered, self.times.registered, explanation.accepted)
+        {
+            let there = Self {
+                trust: self.trust.clone(),
+                now: self.now,
+                times: Times::valid_object(self.times.now, registered),
+            };
+            if there.verdict(&narinfo)?.1.accepted() {
+                let at = Instant::from_seconds(registered).map(|at| at.to_string()).unwrap_or_default();
+                explanation.notes.push(format!(
+                    "in that store it stays good, where it was registered at {at}; to be added elsewhere, it is refused"
+                ));
+            }
+        }
+        Ok(explanation)
+    }
+
+    fn in_file(&self, file: &Path) -> Result<Vec<Explanation>> {
+        let from_stdin = file == Path::new("-");
+        let name = if from_stdin { "standard input".to_owned() } else { format!("'{}'", file.display()) };
+        let fault = |error: &io::Error| {
+            Error::new(format!("cannot read {name}: {}", said(error)))
+                .help("name a store path, a narinfo file, or '-' for standard input")
+        };
+        let reader: Box<dyn BufRead> = match from_stdin {
+            true => Box::new(io::stdin().lock()),
+            false => Box::new(BufReader::new(File::open(file).map_err(|error| fault(&error))?)),
+        };
+        let mut explanations = Vec::new();
+        for block in Blocks::new(reader) {
+            let block = block.map_err(|error| fault(&error))?;
+            explanations.push(match block.parse() {
+                Ok(narinfo) => self.explain(&narinfo)?,
+                Err(problem) => self.malformed(&block, problem),
+            });
+        }
+        if explanations.is_empty() {
+            return Err(Error::new("there is nothing to explain: the input is empty")
+                .help("a narinfo is what a binary cache serves as HASH.narinfo"));
+        }
+        Ok(explanations)
+    }
+
+    fn verdict(&self, narinfo: &NarInfo) -> Result<(Object, nixcert_core::Verdict)> {
+        let object = Object::path(narinfo.info.fingerprint().as_bytes()).map_err(Error::new)?;
+        let verdict =
+            judge(&object, &narinfo.signatures, &self.trust, self.times, &mut ChainCache::default());
+        Ok((object, verdict))
+    }
+
+    fn explain(&self, narinfo: &NarInfo) -> Result<Explanation> {
+        let (object, verdict) = self.verdict(narinfo)?;
+        let accepted = verdict.accepted();
+        let mut all: Vec<(usize, &String, &Outcome)> = narinfo
+            .signatures
+            .iter()
+            .zip(&verdict.signatures)
+            .enumerate()
+            .map(|(index, (signature, outcome))| (index + 1, signature, outcome))
+            .collect();
+        all.sort_by_key(|(_, _, outcome)| Reverse(rank(outcome)));
+        let not_shown = all.len().saturating_sub(SHOWN);
+        all.truncate(SHOWN);
+        all.sort_by_key(|(number, ..)| *number);
+        let mut signatures = Vec::new();
+        let mut best: Option<(Change, usize)> = None;
+        for (number, signature, outcome) in all {
+            let change = matches!(outcome, Outcome::Refused(_))
+                .then(|| derivation::change(number, signature, &object, &self.trust, self.times));
+            let rank = rank(outcome);
+            if let Some(change) = &change
+                && best.as_ref().is_none_or(|best| is_smaller((change, rank), (&best.0, best.1)))
+            {
+                best = Some((change.clone(), rank));
+            }
+            signatures.push(self.explained(number, signature, outcome, change));
+        }
+        let reason = verdict.reason();
+        let nothing_signed = || Change {
+            signature: None,
+            steps: reason.map(|reason| reason.advice().to_owned()).into_iter().collect(),
+            suffices: None,
+            widens_trust: false,
+        };
+        Ok(Explanation {
+            schema: SCHEMA,
+            path: Some(narinfo.info.path.to_string()),
+            accepted,
+            reason: reason.map(Reason::code),
+            message: reason.map(Reason::to_string),
+            at: self.now.to_string(),
+            content_address: narinfo.content_address.as_ref().map(|claim| shorten(claim, 100)),
+            notes: Vec::new(),
+            signatures,
+            not_shown,
+            change: (!accepted).then(|| best.map_or_else(nothing_signed, |(change, _)| change)),
+        })
+    }
+
+    fn malformed(&self, block: &Block, problem: String) -> Explanation {
+        Explanation {
+            schema: SCHEMA,
+            path: block.path_claimed(),
+            accepted: false,
+            reason: Some("malformed-object"),
+            message: Some(problem),
+            at: self.now.to_string(),
+            content_address: None,
+            notes: Vec::new(),
+            signatures: Vec::new(),
+            not_shown: 0,
+            change: None,
+        }
+    }
+
+    fn explained(
+        &self,
+        number: usize,
+        signature: &str,
+        outcome: &Outcome,
+        change: Option<Change>,
+    ) -> Explained {
+        let chain = derivation::chain(signature);
+        let certificates: Vec<InChain> = chain
+            .iter()
+            .filter_map(|bytes| Certificate::parse(bytes).ok())
+            .map(|certificate| {
+                let certificate = Description::of_certificate(&certificate);
+                InChain {
+                    standing: certificate.standing(self.now),
+                    trusted_as: self.trusted_as(&certificate.issuer),
+                    certificate,
+                }
+            })
+            .collect();
+        let labels: Vec<String> =
+            certificates.iter().map(|in_chain| in_chain.certificate.label.clone()).collect();
+        let reason = match outcome {
+            Outcome::Counted(_) => None,
+            Outcome::Refused(reason) => Some(reason),
+        };
+        // A signature that is refused before anything was read may have any name.
+        let name = match outcome {
+            Outcome::Counted(Signer::Plain { name, .. }) => shorten(name, 60),
+            _ => shorten(signature.split(':').next().unwrap_or_default(), 60),
+        };
+        Explained {
+            number,
+            name,
+            counts: reason.is_none(),
+            reason: reason.map(Reason::code),
+            message: reason.map(Reason::to_string),
+            steps: derivation::steps(signature, outcome, &labels),
+            certificates,
+            change,
+        }
+    }
+
+    fn trusted_as(&self, issuer: &str) -> Option<String> {
+        let key = PublicKey(base64_decode(issuer.as_bytes())?.try_into().ok()?);
+        self.trust.anchors.name_of(&key).map(str::to_owned)
+    }
+}
+
+/// How far a signature came; all the way, if it counts.
+fn rank(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Counted(_) => usize::MAX,
+        Outcome::Refused(reason) => reason.rank(),
+    }
+}
+
+/// Trusting another CA comes last. Else what was tried out and suffices comes before what was not; then fewer steps; then
+/// what came further.
+fn is_smaller(one: (&Change, usize), other: (&Change, usize)) -> bool {
+    let order = |(change, rank): (&Change, usize)| {
+        (change.widens_trust, change.suffices != Some(true), change.steps.len(), Reverse(rank))
+    };
+    order(one) < order(other)
+}
+
+impl Explanation {
+    fn show(&self) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        let path = printable(self.path.as_deref().unwrap_or("(a narinfo that does not say which path)"));
+        match self.reason {
+            None => writeln!(out, "{ACCEPTED}accepted{ACCEPTED:#}  {path}")?,
+            Some(reason) => writeln!(out, "{REFUSED}refused{REFUSED:#}   {path}: {reason}")?,
+        }
+        if let Some(message) = &self.message {
+            writeln!(out, "  {}", printable(message))?;
+        }
+        writeln!(out, "  judged at {}", self.at)?;
+        for signature in &self.signatures {
+            signature.show(&mut out)?;
+        }
+        if self.not_shown > 0 {
+            writeln!(out, "{NOTE}note:{NOTE:#} {} more signatures, which came no further", self.not_shown)?;
+        }
+        if let Some(claim) = &self.content_address {
+            writeln!(
+                out,
+                "{NOTE}note:{NOTE:#} it claims to be content-addressed ({}), which was not checked",
+                printable(claim)
+            )?;
+        }
+        for note in &self.notes {
+            writeln!(out, "{NOTE}note:{NOTE:#} {}", printable(note))?;
+        }
+        if let Some(change) = &self.change {
+            let of = change.signature.map(|number| format!(" (signature {number})")).unwrap_or_default();
+            writeln!(out, "{HELP}smallest change{of}:{HELP:#}")?;
+            show_change(change, "  ", &mut out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Explained {
+    fn show(&self, out: &mut impl Write) -> Result<()> {
+        let verdict = match self.reason {
+            None => format!("{ACCEPTED}counts{ACCEPTED:#}"),
+            Some(reason) => format!("{REFUSED}{reason}{REFUSED:#}"),
+        };
+        writeln!(out, "signature {}, {}: {verdict}", self.number, printable(&self.name))?;
+        for (position, in_chain) in self.certificates.iter().enumerate() {
+            let Description {
+                label,
+                serial,
+                usages,
+                permitted_names,
+                excluded_names,
+                hosts,
+                store_directories,
+                ..
+            } = &in_chain.certificate;
+            let kind = if position == 0 { "certificate " } else { "intermediate" };
+            let serial = serial.as_deref().unwrap_or_default();
+            writeln!(out, "  {kind} {label} {serial}: {}", in_chain.standing)?;
+            let but_not = if excluded_names.is_empty() {
+                String::new()
+            } else {
+                format!(" but not {}", excluded_names.join(" "))
+            };
+            let mut limits = format!(
+                "{}; packages {}{but_not}; hosts {}",
+                usages.join(" "),
+                permitted_names.join(" "),
+                hosts.join(" ")
+            );
+            if store_directories.iter().any(|directory| directory != "/nix/store") {
+                limits.push_str(&format!("; store {}", store_directories.join(" ")));
+            }
+            writeln!(out, "    {}", printable(&limits))?;
+            if let (Some(name), true) = (&in_chain.trusted_as, position + 1 == self.certificates.len()) {
+                writeln!(out, "  trusted CA   {}", printable(name))?;
+            }
+        }
+        let width = self.steps.iter().map(|step| step.rule.len()).max().unwrap_or_default();
+        for Step { rule, status, message, .. } in &self.steps {
+            let message = printable(message);
+            match status {
+                Status::Ok => writeln!(out, "  {ACCEPTED}ok{ACCEPTED:#}           {rule:width$}  {message}")?,
+                Status::Failed => {
+                    writeln!(out, "  {REFUSED}FAILED{REFUSED:#}       {rule:width$}  {message}")?
+                }
+                Status::NotReached => writeln!(out, "  not reached  {rule:width$}  {message}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show_change(change: &Change, indent: &str, out: &mut impl Write) -> Result<()> {
+    for (index, step) in change.steps.iter().enumerate() {
+        writeln!(out, "{indent}{}. {}", index + 1, printable(step))?;
+    }
+    match change.suffices {
+        Some(true) => writeln!(out, "{indent}(tried out: with that, it is accepted)")?,
+        Some(false) | None => writeln!(out, "{indent}(not tried out: ask again when it is done)")?,
+    }
+    Ok(())
+}
