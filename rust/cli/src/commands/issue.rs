@@ -61,7 +61,8 @@ pub(crate) struct IssueArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) ca: PathBuf,
     /// How long, or until when, it is valid: 90d, +52w, 2027-01-31, 2027-01-31T12:00:00Z. A span counts from
-    /// --not-before if that is given, and from now otherwise [default: 90d; of a renewal, as long as before]
+    /// --not-before if that is given, and from now otherwise [default: 90d, or until the intermediate CA's own end; of a
+    /// renewal, as long as before]
     #[arg(long, visible_alias = "not-after", value_name = "TIME")]
     pub(crate) valid: Option<Time>,
     /// From when it is valid [default: five minutes ago, for hosts whose clocks are behind]
@@ -211,8 +212,10 @@ fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<D
         None => default_not_before(now, ca)?,
     };
     let base = if args.not_before.is_some() { not_before } else { now };
-    let valid = args.valid.map_or_else(|| DEFAULT_VALIDITY.parse().map_err(Error::new), Ok)?;
-    let not_after = resolve(valid, base, "--valid")?;
+    let not_after = match args.valid {
+        Some(time) => resolve(time, base, "--valid")?,
+        None => default_not_after(base, ca)?,
+    };
     if not_after <= not_before {
         return Err(Error::new(format!("it would end at {not_after}, before it begins at {not_before}"))
             .help("choose a later --valid, or an earlier --not-before"));
@@ -244,6 +247,14 @@ pub(crate) fn default_not_before(now: Instant, ca: &Ca) -> Result<Instant> {
     let begins =
         ca.chain().iter().filter_map(|bytes| Certificate::parse(bytes).ok()).map(|issuer| issuer.not_before);
     Ok(begins.fold(not_before, Instant::max).min(now))
+}
+
+/// Ninety days, or until an intermediate's own validity ends.
+fn default_not_after(base: Instant, ca: &Ca) -> Result<Instant> {
+    let ends = DEFAULT_VALIDITY.parse::<Time>().and_then(|time| time.resolve(base));
+    let not_after = ends.map_err(|problem| Error::new(format!("--valid: {problem}")))?;
+    let issuers = ca.chain().iter().filter_map(|bytes| Certificate::parse(bytes).ok());
+    Ok(issuers.map(|issuer| issuer.not_after).fold(not_after, Instant::min))
 }
 
 fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
