@@ -149,6 +149,7 @@ fn huge_files_are_errors() {
         ["request", "--key", "huge"].as_slice(),
         &["inspect", "huge"],
         &["attach", "--key", "alice.key", "huge"],
+        &["rewrap", "huge", "--cache", "."],
         &["issue", "--ca", "ca", "huge", "--permit", "*", "--host", "*"],
         &["ca", "init", "other", "--name", "other", "--passphrase-file", "huge"],
     ] {
@@ -181,6 +182,10 @@ fn no_secret_is_ever_shown() {
         &["verify", "--trusted-ca-keys", key.trim_end(), "alice.cert"],
         &["verify", "--trusted-public-keys", key.trim_end(), "alice.cert"],
         &["inspect", "alice.cert", "--trusted-ca-keys", key.trim_end()],
+        &["rewrap", "alice.key", "--cache", "."],
+        &["rewrap", "alice.nixcert.key", "--cache", "."],
+        &["why", "alice.key", "--trusted-public-keys", "a:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="],
+        &["why", "alice.cert", "--trusted-ca-keys", key.trim_end()],
         &["verify", "--trusted-public-keys", "a:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=", "alice.key"],
     ] {
         let output = nixcert(&directory, args).output().unwrap();
