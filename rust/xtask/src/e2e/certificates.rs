@@ -1,10 +1,12 @@
 //! With certificates: Alice's key is known to no host, and the CA that certified it to one.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use super::{
     Case, Outcome,
-    attacks::fresh,
+    attacks::{fresh, must_fail},
     channels::{Channel, Signer, accepts, deliver, refuses},
     forge::Key,
     pki::{EVERYTHING, certify, forge, intermediate_ca, parts, root_ca},
@@ -45,6 +47,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |bed| window(bed, "--not-before +1d --valid 9d", Some("not-yet-valid")),
     },
     Case { name: "validity/now-is-accepted", run: |bed| window(bed, "--not-before=-1d --valid 2d", None) },
+    Case {
+        name: "validity/ending-while-it-is-sent-is-refused",
+        run: |bed| sent_slowly(bed, "+5s", Some("[expired]")),
+    },
+    Case { name: "validity/lasting-while-it-is-sent-is-accepted", run: |bed| sent_slowly(bed, "+1h", None) },
     Case { name: "label/another-is-refused", run: |bed| label(bed, "bob", Some("label-mismatch")) },
     Case { name: "label/own-is-accepted", run: |bed| label(bed, "alice", None) },
     Case { name: "bit/in-the-certificate-is-refused", run: bit_in_certificate },
@@ -233,6 +240,22 @@ fn in_the_log(bed: &Bed) -> Result<Outcome> {
 
 fn window(bed: &Bed, when: &str, reason: Option<&str>) -> Result<Outcome> {
     check(bed, &alice(bed, &format!("{EVERYTHING} {when}"))?, "hello-1", reason)
+}
+
+/// The sender decides how long a path takes to arrive: it is judged again when it has.
+fn sent_slowly(bed: &Bed, validity: &str, words: Option<&str>) -> Result<Outcome> {
+    let signer = alice(bed, &format!("{EVERYTHING} --valid {validity}"))?;
+    bed.server.configure(&signer.settings)?;
+    let file = signer.key.unwrap_or_default();
+    let key = Key::read(&bed.workstation, &format!("/home/alice/{file}"))?;
+    let parcel = key.parcel(&fresh("hello-1"), b"hello");
+    let answer =
+        Client::connect(&bed.workstation, "alice", &bed.server)?.add_slowly(&parcel, Duration::from_secs(6));
+    match words {
+        Some(words) => must_fail(answer, words)?,
+        None => answer?,
+    }
+    Ok(Outcome::Passed)
 }
 
 fn label(bed: &Bed, label: &str, reason: Option<&str>) -> Result<Outcome> {

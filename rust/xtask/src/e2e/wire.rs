@@ -6,6 +6,7 @@
 use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, ChildStdout, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -123,6 +124,24 @@ impl Client {
         put(&mut message, flags.dont_check_signatures.into());
         put_frames(&mut message, &parcel.nar);
         self.send(&message)?;
+        self.finish()
+    }
+
+    /// Adds a path as [`Client::add`] does, with a pause before the last bytes.
+    ///
+    /// # Errors
+    /// What the daemon says.
+    pub(crate) fn add_slowly(&mut self, parcel: &Parcel, pause: Duration) -> Result<()> {
+        let mut message = Vec::new();
+        put(&mut message, ADD_TO_STORE_NAR);
+        put_info(&mut message, &parcel.info);
+        put(&mut message, false.into());
+        put(&mut message, false.into());
+        put_frames(&mut message, &parcel.nar);
+        let (first, last) = message.split_at(message.len() - 16);
+        self.send(first)?;
+        std::thread::sleep(pause);
+        self.send(last)?;
         self.finish()
     }
 
