@@ -149,6 +149,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "junk/ten-thousand-alone-are-refused", run: |bed| ten_thousand(bed, false) },
     Case { name: "settings/broken-ca-key-is-named", run: broken_ca_key },
     Case { name: "settings/plain-keys-work-beside-a-broken-ca-key", run: plain_beside_broken },
+    Case { name: "local-store/certified-is-accepted", run: |bed| local_store(bed, CA, None) },
+    Case {
+        name: "local-store/of-another-ca-is-refused",
+        run: |bed| local_store(bed, "other-1", Some("[untrusted-ca]")),
+    },
     Case { name: "verify/certified-is-accepted", run: |bed| store_verify(bed, "acme-1", true) },
     Case { name: "verify/of-another-ca-is-refused", run: |bed| store_verify(bed, "other-1", false) },
     Case {
@@ -455,16 +460,44 @@ fn ten_thousand(bed: &Bed, with_a_good_one: bool) -> Result<Outcome> {
     if with_a_good_one {
         parcel.info.signatures.extend(good);
     }
-    let begun = std::time::Instant::now();
-    let answer = Client::connect(&bed.workstation, "alice", &bed.server)?.add(&parcel, Flags::default());
-    let time = begun.elapsed().as_secs();
+    let mut client = Client::connect(&bed.workstation, "alice", &bed.server)?;
+    let answer = client.add(&parcel, Flags::default());
     if with_a_good_one {
         answer?;
     } else {
         super::attacks::must_fail(answer, "lacks a signature by a trusted key")?;
     }
-    if time > 60 {
-        bail!("this took {time} seconds");
+    // The worker still waits for this client: nothing on the server has ever held much more than what was sent, 5 MB.
+    let peaks = bed
+        .server
+        .root("cat /proc/[0-9]*/status 2>/dev/null | awk '/^VmHWM:/ { print $2 }' | sort -n | tail -n 1")?;
+    let peak: u64 = peaks.trim().parse()?;
+    if peak > 256 * 1024 {
+        bail!("a process of the server held {peak} KiB");
+    }
+    Ok(Outcome::Passed)
+}
+
+/// A store of Alice's own, on a host that trusts the CA: no daemon decides.
+fn local_store(bed: &Bed, ca: &str, reason: Option<&str>) -> Result<Outcome> {
+    root_ca(&bed.workstation, ca)?;
+    bed.server.configure(&settings(bed)?)?;
+    let key = certify(&bed.workstation, "alice", "alice-1", ca, EVERYTHING)?;
+    let path = build(&bed.workstation, "alice", "hello-1")?;
+    sign(&bed.workstation, "alice", &key, &path)?;
+    bed.workstation.root("mkdir -p -m 1777 /srv/cache")?;
+    bed.workstation.run_as("alice", &format!("nix copy --to file:///srv/cache {path}"))?.ok()?;
+    bed.server.write("/srv/cache.tar", &bed.workstation.root_bytes("tar -C /srv -c cache")?)?;
+    bed.server.root("tar -C /srv -xf /srv/cache.tar")?;
+    let store = "local?root=/home/alice/store";
+    let output =
+        bed.server.run_as("alice", &format!("nix copy --from file:///srv/cache --to '{store}' {path}"))?;
+    match reason {
+        None => output.ok().map(drop)?,
+        Some(reason) if !output.success && output.text.contains(reason) => {}
+        Some(reason) => {
+            bail!("the answer is not a refusal with {reason}: {}\n{}", output.command, output.text)
+        }
     }
     Ok(Outcome::Passed)
 }
