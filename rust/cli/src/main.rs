@@ -35,7 +35,7 @@ The whole way, once:
   admin$ nixcert ca init acme-ca --name acme-2026-1
          (put the line it prints into nix.conf of every host)
   alice$ nixcert key generate --name alice-1 -o alice.key
-  alice$ nixcert request --key alice.key -o alice.request
+  alice$ nixcert request --key alice.key --label alice -o alice.request
   admin$ nixcert issue --ca acme-ca alice.request --permit '*' --host '*' -o alice.cert
   alice$ nixcert attach --key alice.key alice.cert -o alice.nixcert.key
   alice$ nix store sign -k alice.nixcert.key --recursive ./result

@@ -148,7 +148,7 @@ impl Ca {
     /// [`CaError`] says what is missing or does not belong.
     pub fn open(path: &Path) -> Result<Self, CaError> {
         let file = path.join("ca.json");
-        if path.is_dir() && !file.exists() {
+        if !file.exists() {
             return Err(CaError::NotACa(path.to_owned()));
         }
         let malformed = |problem: String| CaError::Description { path: file.clone(), problem };

@@ -21,10 +21,14 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
     succeeds(workstation, "bob", "nixcert ca init acme --name acme-1 --unencrypted")?;
     let public = succeeds(workstation, "bob", "cat acme/ca.pub")?;
     server.configure(&format!("trusted-ca-keys = {}\nca-host-name = server\n", public.trim()))?;
-    succeeds(server, "root", "grep ca- /etc/nix/nix.conf; nix config show | grep -E '^trusted-users'")?;
+    succeeds(
+        server,
+        "root",
+        "grep -E '^(trusted-ca-keys|ca-host-name) ' /etc/nix/nix.conf; nix config show | grep -E '^trusted-users'",
+    )?;
 
     chapter("Alice has a key, and Bob certifies it");
-    succeeds(workstation, "alice", "nix key generate-secret --key-name alice > alice.secret")?;
+    succeeds(workstation, "alice", "(umask 077; nix key generate-secret --key-name alice > alice.secret)")?;
     succeeds(workstation, "alice", "nixcert request --key alice.secret -o /tmp/alice.request")?;
     succeeds(
         workstation,
@@ -36,7 +40,7 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
 
     chapter("Alice builds something, signs it with stock Nix, and copies it to the server");
     let hello = build(workstation, "alice", "hello-2.12")?;
-    tell("Without a signature, it is refused:");
+    tell("Without a signature, it is refused. (The end-of-file is how stock nix-copy-closure learns of it.)");
     refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {hello}"))?;
     tell("With one, it is accepted, though the server has never heard of her key:");
     succeeds(workstation, "alice", &format!("nix store sign -k alice.key {hello}"))?;
@@ -55,8 +59,15 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
         "mallory",
         &format!("nix copy --no-check-sigs --to ssh-ng://mallory@server {sudo}"),
     )?;
-    tell("a CA of Mallory's own:");
-    succeeds(workstation, "mallory", "nix key generate-secret --key-name mallory > mallory.secret")?;
+    tell(
+        "a CA of Mallory's own, evil/, which certified Mallory's key for everything in evil.key. (The workstation runs",
+    );
+    tell("stock Nix, which does not know the setting; the server does not take it from a client.)");
+    succeeds(
+        workstation,
+        "mallory",
+        "(umask 077; nix key generate-secret --key-name mallory > mallory.secret)",
+    )?;
     quietly(workstation, "mallory", "nixcert ca init evil --name acme-1 --unencrypted")?;
     quietly(workstation, "mallory", "nixcert request --key mallory.secret -o mallory.request")?;
     quietly(
@@ -73,7 +84,7 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
             "nix copy --to ssh-ng://mallory@server --option trusted-ca-keys \"$(cat evil/ca.pub)\" {sudo}"
         ),
     )?;
-    tell("Alice's certificate, with Mallory's key:");
+    tell("Alice's certificate, which is no secret, put in front of Mallory's own key in stolen.key:");
     let alice = String::from_utf8(workstation.read("/home/alice/alice.key")?)?;
     let mallory = String::from_utf8(workstation.read("/home/mallory/mallory.secret")?)?;
     let (Some((name, _)), Some((_, secret))) = (alice.split_once(':'), mallory.split_once(':')) else {

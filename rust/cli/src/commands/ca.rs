@@ -116,7 +116,8 @@ fn init(args: InitArgs) -> Result {
         CaKind::Root => {
             writeln!(io::stdout().lock(), "trusted-ca-keys = {}", ca.trusted_entry())?;
             output::note(format_args!(
-                "the CA is in '{directory}'; put the line into nix.conf of every host that shall trust it.\n      \
+                "the CA is in '{directory}'; add its key to trusted-ca-keys in nix.conf of every host that shall trust it:\n      \
+                 one such line for all CAs, since a second one would replace the first.\n      \
                  next: nixcert issue --ca {directory} REQUEST --permit PATTERN --host PATTERN -o FILE"
             ));
         }

@@ -260,7 +260,11 @@ fn draft(args: &IssueArgs, old: &Current, ca: &Ca, now: Instant) -> Result<Draft
         return Err(Error::refused(format!(
             "{label}: the renewal would end at {not_after}, and the certificate itself at {ended}"
         ))
-        .help("choose a later --valid, or renew the intermediate CA above first"));
+        .help(if ca.chain().is_empty() {
+            "choose a later --valid"
+        } else {
+            "choose a later --valid, or renew the intermediate CA above first"
+        }));
     }
     if not_before >= not_after {
         return Err(Error::new(format!(

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  nixcert request --key alice.key -o alice.request
+  nixcert request --key alice.key --label alice -o alice.request
   nixcert request --key ~/.config/nix/secret-key --label alice | ssh ca-machine tee alice.request
 
 The label is who you are, for every key that you will ever have. It is made from the key's name, or given with --label.")]
