@@ -4,7 +4,7 @@
  * Certificates for signing Nix packages: the verifier as C++ sees it.
  *
  * Nothing here throws, and nothing here needs Nix or cxx headers. Whatever
- * goes wrong inside refuses.
+ * goes wrong inside refuses; only when memory runs out does the process end.
  */
 
 #include <cstdint>

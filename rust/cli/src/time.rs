@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use nixcert_core::Instant;
+use nixcert_core::{Instant, Times};
 use std::str::FromStr;
 
 /// The clock of this machine.
@@ -12,6 +12,32 @@ pub(crate) fn now() -> Result<Instant> {
     instant(Timestamp::now()).ok_or_else(|| {
         Error::new("the clock of this machine stands before 1970 or after 9999").help("set the clock")
     })
+}
+
+/// When a command judges.
+#[derive(clap::Args, Clone, Copy)]
+pub(crate) struct WhenArgs {
+    /// Judge as if it were this time: 2027-01-31, 2027-01-31T12:00:00Z, +30d, -1h [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<Time>,
+    /// Judge as objects that are already in a store, which registered them at this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    registered: Option<Time>,
+}
+
+impl WhenArgs {
+    /// The time that counts as now, and both for the judge.
+    pub(crate) fn resolve(self) -> Result<(Instant, Times)> {
+        let clock = now()?;
+        let resolve = |time: Option<Time>, flag| {
+            time.map(|time| time.resolve(clock))
+                .transpose()
+                .map_err(|problem| Error::new(format!("{flag}: {problem}")))
+        };
+        let now = resolve(self.at, "--at")?.unwrap_or(clock);
+        let registered = resolve(self.registered, "--registered")?.map(Instant::seconds);
+        Ok((now, Times { now: now.seconds(), registered }))
+    }
 }
 
 /// A time: `now`, `2027-01-31T12:00:00Z`, `2027-01-31` (its first second, UTC), `@1800000000`; or a span before or after

@@ -116,7 +116,11 @@ impl TrustArgs {
     }
 }
 
-/// Whether there is anyone to trust.
-pub(crate) fn is_empty(trust: &Trust) -> bool {
-    trust.anchors.is_empty() && trust.public_keys.is_empty() && trust.broken.is_none()
+/// Trust in somebody: without any, nothing can be judged.
+pub(crate) fn require(trust: Trust) -> Result<Trust> {
+    if trust.anchors.is_empty() && trust.public_keys.is_empty() && trust.broken.is_none() {
+        return Err(Error::new("there is no trusted key, so nothing could be accepted")
+            .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
+    }
+    Ok(trust)
 }

@@ -8,8 +8,8 @@ use crate::trust::Anchors;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A chain that was checked from leaf to anchor (FORMAT V1 to V5). It is the only thing whose key checks an object's
-/// signature, and this module makes the only ones there are.
+/// A chain that was checked from leaf to anchor (FORMAT V1 to V5). Beside a plain trusted key it is the only thing whose
+/// key checks an object's signature, and this module makes the only ones there are.
 ///
 /// ```compile_fail
 /// let chain = nixcert_core::VerifiedChain { certificates: vec![] };

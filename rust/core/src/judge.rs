@@ -1,7 +1,7 @@
 //! The decision (FORMAT section 7), in one place.
 
 use crate::certificate::{Certificate, Usage};
-use crate::chain::{ChainCache, VerifiedChain};
+use crate::chain::{ChainCache, ChainError, VerifiedChain};
 use crate::encoding::base64_decode;
 use crate::key::PublicKey;
 use crate::label::Serial;
@@ -181,7 +181,7 @@ impl Judgement<'_> {
         }
         let chain = self.chain(name)?;
         let certificates = chain.certificates()?;
-        let leaf = certificates.first().ok_or(Reason::NoSignatures)?;
+        let leaf = certificates.first().ok_or(ChainError::Empty)?;
         let (label, _) = CertificateName::parts(name)?;
         // N3: "LABEL MUST equal the label in the leaf."
         if label != leaf.label {

@@ -29,5 +29,5 @@ pub const CHECKED_SIGNATURES: usize = 65_536;
 /// The last second that a time can name: 9999-12-31T23:59:59Z (FORMAT C1).
 pub const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Most verified chains that a [`crate::ChainCache`] remembers: some 3 MB at worst.
+/// Most verified chains that a [`crate::ChainCache`] remembers: some 5 MB at worst.
 pub const CACHED_CHAINS: usize = 128;

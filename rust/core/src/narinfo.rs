@@ -18,11 +18,11 @@ pub struct NarInfo {
 impl NarInfo {
     /// Read one narinfo.
     ///
-    /// Unknown fields are ignored, as in Nix. Repeated ones are refused (Nix takes the last `StorePath` and the sum of
-    /// nothing): two readers must not see two objects.
+    /// Unknown fields are ignored, as in Nix. Repeated ones are refused, where Nix takes the last of most of them: two
+    /// readers must not see two objects.
     ///
     /// # Errors
-    /// [`NarInfoError`] names the line and the fault.
+    /// [`NarInfoError`] names the fault.
     pub fn parse(text: &str) -> Result<Self, NarInfoError> {
         let mut fields = Fields::default();
         let mut rest = text;

@@ -3,7 +3,7 @@
 use crate::error::{Answer, Error, Result};
 use crate::narinfos::{Block, Blocks};
 use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
-use crate::time::{self, Time};
+use crate::time::WhenArgs;
 use crate::trust::{self, TrustArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use nixcert_core::{ChainCache, NarInfo, Object, Outcome, Reason, Signer, Times, Trust, Verdict, judge};
@@ -34,24 +34,16 @@ pub(crate) struct VerifyArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
-    /// Judge as if it were this time: 2027-01-31, 2027-01-31T12:00:00Z, +30d, -1h [default: now]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    at: Option<Time>,
-    /// Judge as objects that are already in a store, which registered them at this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    registered: Option<Time>,
+    #[command(flatten)]
+    when: WhenArgs,
     /// Print one JSON object for each narinfo and line
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: VerifyArgs) -> Result {
-    let trust = args.trust.load()?;
-    if trust::is_empty(&trust) {
-        return Err(Error::new("there is no trusted key, so nothing could be accepted")
-            .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
-    }
-    let times = times(&args)?;
+    let trust = trust::require(args.trust.load()?)?;
+    let (_, times) = args.when.resolve()?;
     let mut run = Run {
         trust,
         times,
@@ -90,18 +82,6 @@ fn files(args: &VerifyArgs) -> Result<Vec<PathBuf>> {
     } else {
         Ok(vec![PathBuf::from("-")])
     }
-}
-
-fn times(args: &VerifyArgs) -> Result<Times> {
-    let clock = time::now()?;
-    let resolve = |time: Option<Time>, flag| {
-        time.map(|time| time.resolve(clock))
-            .transpose()
-            .map_err(|problem| Error::new(format!("{flag}: {problem}")))
-    };
-    let now = resolve(args.at, "--at")?.unwrap_or(clock);
-    let registered = resolve(args.registered, "--registered")?;
-    Ok(Times { now: now.seconds(), registered: registered.map(|time| time.seconds()) })
 }
 
 /// Drawn only where somebody watches and the verdicts go elsewhere, and not in the first second.

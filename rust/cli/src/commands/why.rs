@@ -6,7 +6,7 @@ use crate::error::{Answer, Error, Result};
 use crate::narinfos::{Block, Blocks};
 use crate::nix::Nix;
 use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
-use crate::time::{self, Time};
+use crate::time::WhenArgs;
 use crate::trust::{self, TrustArgs};
 use nixcert_core::{
     Certificate, ChainCache, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath, Times,
@@ -50,32 +50,17 @@ pub(crate) struct WhyArgs {
     /// Another store to ask than this machine's, as Nix's --store
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Judge as if it were this time: 2027-01-31, 2027-01-31T12:00:00Z, +30d, -1h [default: now]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    at: Option<Time>,
-    /// Judge as an object that is already in a store, which registered it at this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    registered: Option<Time>,
+    #[command(flatten)]
+    when: WhenArgs,
     /// Print JSON: one object for each narinfo and line
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: WhyArgs) -> Result {
-    let trust = args.trust.load_or_this_machine()?;
-    if trust::is_empty(&trust) {
-        return Err(Error::new("there is no trusted key, so nothing could be accepted")
-            .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
-    }
-    let clock = time::now()?;
-    let resolve = |time: Option<Time>, flag| {
-        time.map(|time| time.resolve(clock))
-            .transpose()
-            .map_err(|problem| Error::new(format!("{flag}: {problem}")))
-    };
-    let now = resolve(args.at, "--at")?.unwrap_or(clock);
-    let registered = resolve(args.registered, "--registered")?.map(Instant::seconds);
-    let judge = Judge { trust, now, times: Times { now: now.seconds(), registered } };
+    let trust = trust::require(args.trust.load_or_this_machine()?)?;
+    let (now, times) = args.when.resolve()?;
+    let judge = Judge { trust, now, times };
     let explanations = match store_path(&args.what) {
         Some(path) => vec![judge.in_store(&path, &Nix::new(args.store.clone()))?],
         None => judge.in_file(&args.what)?,
