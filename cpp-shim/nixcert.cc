@@ -33,6 +33,17 @@ bridge::When asWhen(const Times & times)
     return {times.now, times.registered.has_value(), times.registered.value_or(0)};
 }
 
+std::vector<Refusal> fromBridge(const rust::Vec<bridge::Refusal> & list)
+{
+    std::vector<Refusal> refusals;
+    for (auto & refusal : list)
+        refusals.push_back({
+            .code = std::string(refusal.code),
+            .message = std::string(refusal.message),
+        });
+    return refusals;
+}
+
 Judgement fromBridge(const bridge::Judgement & judged)
 {
     Judgement judgement;
@@ -43,11 +54,8 @@ Judgement fromBridge(const bridge::Judgement & judged)
             .serial = key.serial,
             .authority = std::string(key.authority),
         });
-    for (auto & refusal : judged.refusals)
-        judgement.refusals.push_back({
-            .code = std::string(refusal.code),
-            .message = std::string(refusal.message),
-        });
+    judgement.refusals = fromBridge(judged.refusals);
+    judgement.audited = fromBridge(judged.audited);
     return judgement;
 }
 
@@ -63,10 +71,11 @@ bool isCertifiedName(std::string_view name) noexcept
     return bridge::is_certified_name(asBytes(name));
 }
 
-Verifier::Verifier(const std::vector<std::string> & trustedCaKeys, std::string_view hostName) noexcept
+Verifier::Verifier(const Configuration & configuration) noexcept
 try {
-    auto list = asBytesList(trustedCaKeys);
-    impl.reset(new Impl{bridge::new_verifier(asSlice(list), asBytes(hostName), maxRefusals)});
+    auto list = asBytesList(configuration.trustedCaKeys);
+    impl.reset(new Impl{bridge::new_verifier(
+        asSlice(list), asBytes(configuration.hostName), asBytes(configuration.policyFile), maxRefusals)});
 } catch (const std::exception &) {
     /* Without `impl`, every certificate is refused. */
 }

@@ -37,7 +37,7 @@ struct CertifiedKey
 };
 
 /**
- * A certificate signature that does not count.
+ * Why a certificate signature, or the object, is refused.
  */
 struct Refusal
 {
@@ -49,16 +49,24 @@ struct Refusal
 
 struct Judgement
 {
-    /** The distinct certified keys whose signatures count. Empty means: refuse. */
+    /**
+     * The distinct certified keys whose signatures count. Empty means: refuse.
+     * It is also empty if the host's policy asks for more votes than there are.
+     */
     std::vector<CertifiedKey> keys;
     /**
      * Why certificate signatures were refused, the most useful first, at
      * most `maxRefusals`. Signatures without a certificate are not listed.
      */
     std::vector<Refusal> refusals;
+    /**
+     * What rules of the host's policy that are in audit mode would have
+     * refused; to be recorded if the object is accepted. At most `maxRefusals`.
+     */
+    std::vector<Refusal> audited;
 };
 
-/** As many refusals as a judgement lists. */
+/** As many refusals as a judgement lists, of each kind. */
 constexpr size_t maxRefusals = 8;
 
 /**
@@ -69,6 +77,26 @@ struct Times
     uint64_t now = 0;
     /** When this store registered the object, if it is already valid here. */
     std::optional<uint64_t> registered;
+};
+
+/**
+ * What a host trusts.
+ */
+struct Configuration
+{
+    /** Entries of `trusted-ca-keys`, each `name:base64`. */
+    std::vector<std::string> trustedCaKeys;
+    /** The value of `ca-host-name`; empty if there is none. */
+    std::string hostName;
+    /**
+     * The value of `ca-policy-file`, an absolute path; empty if there is none.
+     *
+     * This file, and the revocation lists that it names, are not opened before
+     * they are needed, and are looked at again at each judgement: a change
+     * counts at the next one. A policy that cannot be used refuses every
+     * certificate, with the reason `broken-configuration`.
+     */
+    std::string policyFile;
 };
 
 /**
@@ -84,18 +112,16 @@ bool isCertifiedName(std::string_view name) noexcept;
 class Verifier
 {
 public:
-    /**
-     * @param trustedCaKeys Entries of `trusted-ca-keys`, each `name:base64`.
-     * @param hostName The value of `ca-host-name`; empty if there is none.
-     */
-    Verifier(const std::vector<std::string> & trustedCaKeys, std::string_view hostName) noexcept;
+    explicit Verifier(const Configuration & configuration) noexcept;
     ~Verifier();
     Verifier(const Verifier &) = delete;
     Verifier & operator=(const Verifier &) = delete;
 
     /**
-     * @return What is wrong with the configuration; empty if nothing is. A
-     * verifier whose configuration is broken refuses every certificate.
+     * Look at the configuration, and again at its files.
+     *
+     * @return What is wrong with it; empty if nothing is. As long as something
+     * is, every certificate is refused.
      */
     std::string configurationError() const noexcept;
 

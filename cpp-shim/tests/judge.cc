@@ -17,9 +17,9 @@ static std::string fromHex(const std::string & hex)
 
 int main()
 {
-    std::vector<std::string> trustedCaKeys;
+    nixcert::Configuration configuration;
     std::set<std::string> signatures;
-    std::string kind, fingerprint, storeDir, host;
+    std::string kind, fingerprint, storeDir;
     nixcert::Times times;
 
     for (std::string line; std::getline(std::cin, line);) {
@@ -33,9 +33,11 @@ int main()
         else if (word == "kind")
             kind = rest;
         else if (word == "ca")
-            trustedCaKeys.push_back(fromHex(rest));
+            configuration.trustedCaKeys.push_back(fromHex(rest));
         else if (word == "host")
-            host = fromHex(rest);
+            configuration.hostName = fromHex(rest);
+        else if (word == "policy")
+            configuration.policyFile = fromHex(rest);
         else if (word == "store")
             storeDir = fromHex(rest);
         else if (word == "fingerprint")
@@ -48,7 +50,7 @@ int main()
         }
     }
 
-    nixcert::Verifier verifier(trustedCaKeys, host);
+    nixcert::Verifier verifier(configuration);
     if (auto error = verifier.configurationError(); !error.empty())
         std::cout << "broken " << error << "\n";
     auto judgement = kind == "realisation"
@@ -59,6 +61,8 @@ int main()
                   << key.authority << " " << std::dec << key.publicKey.size() << "\n";
     for (auto & refusal : judgement.refusals)
         std::cout << "refusal " << refusal.code << " " << refusal.message << "\n";
+    for (auto & refusal : judgement.audited)
+        std::cout << "audited " << refusal.code << " " << refusal.message << "\n";
     for (auto & signature : signatures)
         if (nixcert::isCertifiedName(signature.substr(0, signature.find(':'))))
             std::cout << "certified\n";

@@ -36,6 +36,7 @@ mod bridge {
     struct Judgement {
         keys: Vec<Key>,
         refusals: Vec<Refusal>,
+        audited: Vec<Refusal>,
     }
 
     /// `nixcert::Times`.
@@ -47,7 +48,12 @@ mod bridge {
 
     extern "Rust" {
         type Verifier;
-        fn new_verifier(trusted_ca_keys: &[Bytes], host_name: &[u8], max_refusals: usize) -> Box<Verifier>;
+        fn new_verifier(
+            trusted_ca_keys: &[Bytes],
+            host_name: &[u8],
+            policy_file: &[u8],
+            max_refusals: usize,
+        ) -> Box<Verifier>;
         fn configuration_error(self: &Verifier) -> String;
         fn judge_path(self: &Verifier, fingerprint: &[u8], signatures: &[Bytes], when: &When) -> Judgement;
         fn judge_realisation(
@@ -71,18 +77,19 @@ struct Verifier {
 fn new_verifier(
     trusted_ca_keys: &[bridge::Bytes<'_>],
     host_name: &[u8],
+    policy_file: &[u8],
     max_refusals: usize,
 ) -> Box<Verifier> {
-    let trust =
-        catch_unwind(AssertUnwindSafe(|| read_trust(trusted_ca_keys, host_name))).unwrap_or_else(|_| Trust {
-            broken: Some(TrustError::Form { entry: "(the verifier failed while reading it)".to_owned() }),
-            ..Trust::default()
-        });
+    let read = || read_trust(trusted_ca_keys, host_name, policy_file);
+    let trust = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Trust {
+        broken: Some(TrustError::Form { entry: "(the verifier failed while reading it)".to_owned() }),
+        ..Trust::default()
+    });
     Box::new(Verifier { trust, max_refusals, cache: Mutex::default() })
 }
 
 /// One mistake switches all certificates off: what its author meant to trust is not known.
-fn read_trust(trusted_ca_keys: &[bridge::Bytes<'_>], host_name: &[u8]) -> Trust {
+fn read_trust(trusted_ca_keys: &[bridge::Bytes<'_>], host_name: &[u8], policy_file: &[u8]) -> Trust {
     let mut trust = Trust::default();
     let read = |anchors: &mut Anchors| -> Result<Option<HostName>, TrustError> {
         for entry in trusted_ca_keys {
@@ -95,6 +102,10 @@ fn read_trust(trusted_ca_keys: &[bridge::Bytes<'_>], host_name: &[u8]) -> Trust 
         Ok(host) => trust.host = host,
         Err(error) => trust.broken = Some(error),
     }
+    if !policy_file.is_empty() && trust.broken.is_none() {
+        let (name, problem) = ("ca-policy-file".to_owned(), "this library cannot read policies yet");
+        trust.broken = Some(TrustError::Entry { name, problem });
+    }
     trust
 }
 
@@ -104,8 +115,13 @@ fn is_certified_name(name: &[u8]) -> bool {
 }
 
 impl Verifier {
+    /// What the host trusts at this moment.
+    fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     fn configuration_error(&self) -> String {
-        self.trust.broken.as_ref().map(TrustError::to_string).unwrap_or_default()
+        self.trust().broken.as_ref().map(TrustError::to_string).unwrap_or_default()
     }
 
     fn judge_path(
@@ -142,13 +158,13 @@ impl Verifier {
             .filter(|bytes| names_certificate(bytes))
             .collect();
         if certified.is_empty() {
-            return bridge::Judgement { keys: vec![], refusals: vec![] };
+            return bridge::Judgement { keys: vec![], refusals: vec![], audited: vec![] };
         }
         let times = Times { now: when.now, registered: when.is_registered.then_some(when.registered) };
         let judged = catch_unwind(AssertUnwindSafe(|| match object() {
             Ok(object) => {
                 let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                let verdict = judge(&object, &certified, &self.trust, times, &mut cache);
+                let verdict = judge(&object, &certified, self.trust(), times, &mut cache);
                 report(&verdict.signatures, self.max_refusals)
             }
             Err(error) => refuse("malformed-object", error.to_string()),
@@ -165,7 +181,8 @@ fn names_certificate(signature: &[u8]) -> bool {
 }
 
 fn refuse(code: &str, message: String) -> bridge::Judgement {
-    bridge::Judgement { keys: vec![], refusals: vec![bridge::Refusal { code: code.to_owned(), message }] }
+    let refusals = vec![bridge::Refusal { code: code.to_owned(), message }];
+    bridge::Judgement { keys: vec![], refusals, audited: vec![] }
 }
 
 /// The distinct keys, and the refusals that came furthest, each sentence once.
@@ -196,5 +213,5 @@ fn report(outcomes: &[Outcome], max_refusals: usize) -> bridge::Judgement {
             refusals.push(bridge::Refusal { code: reason.code().to_owned(), message });
         }
     }
-    bridge::Judgement { keys, refusals }
+    bridge::Judgement { keys, refusals, audited: vec![] }
 }

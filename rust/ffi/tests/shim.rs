@@ -60,6 +60,21 @@ fn survives_bytes_that_are_not_text() {
     assert!(!printed.contains("\nkey "), "{printed}");
 }
 
+/// A policy that cannot be used refuses every certificate.
+#[test]
+fn refuses_without_the_policy_that_it_should_follow() {
+    let program = build();
+    let file = repository().join("tests/vectors/accept-certified.json");
+    let vector: Vector = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(judge(&program, &vector).starts_with("key alice "));
+    let missing = "/nonexistent/nixcert-policy.toml";
+    let hex: String = missing.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let printed = run(&program, &format!("policy {hex}\n{}", input(&vector)));
+    assert!(printed.starts_with("broken "), "{printed}");
+    assert!(printed.contains("\nrefusal broken-configuration "), "{printed}");
+    assert!(!printed.contains("\nkey "), "{printed}");
+}
+
 fn check(file: &Path, vector: &Vector, printed: &str) {
     let name = file.display();
     let keys = printed.lines().filter(|line| line.starts_with("key ")).count();
@@ -90,6 +105,11 @@ fn check(file: &Path, vector: &Vector, printed: &str) {
 }
 
 fn judge(program: &Path, vector: &Vector) -> String {
+    run(program, &input(vector))
+}
+
+/// What the program reads, for a vector.
+fn input(vector: &Vector) -> String {
     let mut input = format!("kind {}\nnow {}\n", vector.kind, vector.now);
     let mut line = |word: &str, text: &str| {
         input.push_str(word);
@@ -113,7 +133,7 @@ fn judge(program: &Path, vector: &Vector) -> String {
     if let Some(registered) = vector.registered {
         input.push_str(&format!("registered {registered}\n"));
     }
-    run(program, &input)
+    input
 }
 
 fn run(program: &Path, input: &str) -> String {
