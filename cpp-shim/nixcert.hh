@@ -97,6 +97,8 @@ struct Configuration
      * certificate, with the reason `broken-configuration`.
      */
     std::string policyFile;
+
+    bool operator==(const Configuration &) const = default;
 };
 
 /**
