@@ -1,7 +1,7 @@
 //! What went wrong, why, and what to do; and what the process says in the end.
 
 use crate::output::{HELP, REFUSED, printable};
-use nixcert_issue::files::FileError;
+use nixcert_files::FileError;
 use nixcert_issue::{CaError, DraftError, IssueError, LogError, RenewalError, SealError, SecretKeyError};
 use std::fmt::Display;
 use std::io;
@@ -82,7 +82,7 @@ impl Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         let silent = error.kind() == io::ErrorKind::BrokenPipe;
-        let message = format!("cannot write the output: {}", nixcert_issue::files::said(&error));
+        let message = format!("cannot write the output: {}", nixcert_files::said(&error));
         Self { silent, ..Self::new(message) }
     }
 }

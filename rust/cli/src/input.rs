@@ -1,7 +1,7 @@
 //! Reading what people name: bounded, and with errors that say what was expected.
 
 use crate::error::{Error, Result};
-use nixcert_issue::files::{self, said};
+use nixcert_files::{self as files, said};
 use nixcert_issue::{SecretKey, SecretKeyError};
 use std::io;
 use std::path::Path;

@@ -49,7 +49,7 @@ impl Nix {
         let output = self.command(arguments).args(more).output().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::new("there is no command 'nix' in PATH")
                 .help("install Nix, or name a cache or a narinfo file instead of a store path"),
-            _ => Error::new(format!("cannot run 'nix': {}", nixcert_issue::files::said(&error))),
+            _ => Error::new(format!("cannot run 'nix': {}", nixcert_files::said(&error))),
         })?;
         if output.status.success() {
             Ok(Ok(output.stdout))

@@ -1,7 +1,7 @@
 //! What nix.conf says about trust, read as Nix reads it (libutil/configuration.cc, `parseConfigFiles`).
 
 use crate::error::{Error, Result};
-use nixcert_issue::files;
+use nixcert_files as files;
 use std::path::{Path, PathBuf};
 
 /// What Nix trusts where no nix.conf sets `trusted-public-keys` (libstore/globals.hh).

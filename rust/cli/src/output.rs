@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
-use nixcert_issue::files::{self, Access, Existing};
+use nixcert_files::{self as files, Access, Existing};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

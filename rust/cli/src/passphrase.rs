@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::output;
 use nixcert_issue::SecretString;
-use nixcert_issue::files::{self, said};
+use nixcert_files::{self as files, said};
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;

@@ -8,10 +8,12 @@ use crate::label::Serial;
 use crate::limits::CHECKED_SIGNATURES;
 use crate::name::{CertificateName, is_certificate_name};
 use crate::object::{Object, ObjectKind, shorten};
-use crate::pattern::HostPattern;
-use crate::reason::{CertificateId, Judged, Reason, ScopeError, SignatureError};
-use crate::time::{Instant, Times};
+use crate::policy::{Mode, Objection, Threshold, VotesError};
+use crate::reason::{CertificateId, Reason, ScopeError, SignatureError};
+use crate::scope::{check_host, expired, outside_validity, valid_at};
+use crate::time::{Moment, Times};
 use crate::trust::Trust;
+use crate::votes::{self, Found, Voter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -59,39 +61,56 @@ impl Signer {
 }
 
 /// The whole answer about an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// One for each signature, in the order given.
+    /// One for each signature, in the order given. Those that count may still be too few: see `missing_votes`.
     pub signatures: Vec<Outcome>,
+    /// The votes that the host's policy asks for, of certificates, and that are not there. Plain keys need none.
+    pub missing_votes: Option<Reason>,
+    /// If the object is accepted only because rules of the policy are in audit mode: what they would have said.
+    pub audited: Vec<Reason>,
 }
 
 impl Verdict {
-    /// Whether any signature counts.
+    /// Whether the object is accepted.
     pub fn accepted(&self) -> bool {
         self.signers().next().is_some()
     }
 
-    /// Who signed, for each signature that counts.
+    /// By whose signatures the object is accepted. None of a certificate where votes are missing.
     pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        let votes_suffice = self.missing_votes.is_none();
+        self.counted().filter(move |signer| match signer {
+            Signer::Plain { .. } => true,
+            Signer::Certified { .. } => votes_suffice,
+        })
+    }
+
+    /// Who signed, for each signature that counts.
+    fn counted(&self) -> impl Iterator<Item = &Signer> {
         self.signatures.iter().filter_map(|outcome| match outcome {
             Outcome::Counted(signer) => Some(signer),
             Outcome::Refused(_) => None,
         })
     }
 
-    /// The distinct keys that signed (FORMAT D6).
+    /// The distinct keys by which the object is accepted (FORMAT D6).
     pub fn keys(&self) -> BTreeSet<PublicKey> {
         self.signers().map(Signer::key).collect()
     }
 
-    /// Why the object is refused: the reason of the signature that came furthest. `None` if it is accepted.
+    /// Why the object is refused: for want of votes, or the reason of the signature that came furthest. `None` if it is
+    /// accepted.
     pub fn reason(&self) -> Option<&Reason> {
         const NONE: &Reason = &Reason::NoSignatures;
+        if self.accepted() {
+            return None;
+        }
         let refusals = self.signatures.iter().filter_map(|outcome| match outcome {
             Outcome::Refused(reason) => Some(reason),
             Outcome::Counted(_) => None,
         });
-        if self.accepted() { None } else { refusals.max_by_key(|reason| reason.rank()).or(Some(NONE)) }
+        self.missing_votes.as_ref().or_else(|| refusals.max_by_key(|reason| reason.rank())).or(Some(NONE))
     }
 }
 
@@ -123,10 +142,30 @@ pub fn judge<S: AsRef<[u8]>>(
     let mut outcomes = BTreeMap::new();
     for index in known.into_iter().chain(unknown) {
         let signature = signatures.get(index).map(AsRef::as_ref).unwrap_or_default();
-        let outcome = judgement.signature(signature).map_or_else(Outcome::Refused, Outcome::Counted);
-        outcomes.insert(index, outcome);
+        outcomes.insert(index, judgement.signature(signature));
     }
-    Verdict { signatures: outcomes.into_values().collect() }
+    judgement.apply_policy(outcomes.into_values().collect())
+}
+
+/// A signature that counts, as far as it goes by itself.
+enum Good {
+    Plain(Signer),
+    Certified(Vouched),
+}
+
+/// A certificate signature that counts by all but the host's policy.
+struct Vouched {
+    chain: Arc<VerifiedChain>,
+    signer: Signer,
+    leaf: CertificateId,
+    /// What the policy has against it.
+    objections: Vec<Objection>,
+}
+
+impl Vouched {
+    fn has_objection(&self, mode: Mode) -> bool {
+        self.objections.iter().any(|(own, _)| *own == mode)
+    }
 }
 
 struct Judgement<'a> {
@@ -154,7 +193,7 @@ impl Judgement<'_> {
         Ok(())
     }
 
-    fn signature(&mut self, signature: &[u8]) -> Result<Signer, Reason> {
+    fn signature(&mut self, signature: &[u8]) -> Result<Good, Reason> {
         let (name, payload) = split_signature(signature)?;
         let payload = decode_payload(payload)?;
         let certified = is_certificate_name(name);
@@ -163,7 +202,7 @@ impl Judgement<'_> {
         if let Some(key) = self.trust.public_keys.get(name) {
             self.count_check()?;
             if key.usable().is_ok_and(|usable| usable.verifies(self.object.fingerprint(), &payload)) {
-                return Ok(Signer::Plain { name: String::from_utf8_lossy(name).into_owned(), key });
+                return Ok(Good::Plain(Signer::Plain { name: String::from_utf8_lossy(name).into_owned(), key }));
             }
             if !certified {
                 return Err(Reason::BadSignature { certificate: None });
@@ -172,10 +211,10 @@ impl Judgement<'_> {
         if !certified {
             return Err(SignatureError::UnknownKey { name: shorten(&String::from_utf8_lossy(name)) }.into());
         }
-        self.certificate_signature(name, &payload)
+        self.certificate_signature(name, &payload).map(Good::Certified)
     }
 
-    fn certificate_signature(&mut self, name: &[u8], payload: &[u8; 64]) -> Result<Signer, Reason> {
+    fn certificate_signature(&mut self, name: &[u8], payload: &[u8; 64]) -> Result<Vouched, Reason> {
         if let Some(error) = &self.trust.broken {
             return Err(Reason::Configuration(error.clone()));
         }
@@ -196,21 +235,95 @@ impl Judgement<'_> {
         if !chain.verifies(self.object.fingerprint(), payload) {
             return Err(Reason::BadSignature { certificate: Some(CertificateId::new(leaf, 0)) });
         }
-        self.check_validity(&certificates)?;
+        let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
+        // D8: "*now* is the host's time for the chain's CA (T1)"
+        let floors = [self.trust.policy.earliest_time, self.trust.revocations.newest(chain.anchor())];
+        let moment = Moment::new(self.times, floors, self.trust.policy.clock);
+        check_validity(&certificates, &moment)?;
         for (position, certificate) in certificates.iter().enumerate() {
             self.check_scope(certificate).map_err(|error| Reason::Scope {
                 certificate: CertificateId::new(certificate, position),
                 error,
             })?;
         }
-        let anchor = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
+        // D9: "no certificate of the chain is revoked"
+        let list_rules = self.trust.policy.list_rules(ca);
+        self.trust.revocations.check((chain.anchor(), ca), &certificates, &list_rules, &moment)?;
         let intermediates = certificates.iter().skip(1).rev().map(|certificate| certificate.label.as_str());
-        let authority = std::iter::once(anchor).chain(intermediates).collect::<Vec<_>>().join("/");
-        Ok(Signer::Certified {
+        let authority = std::iter::once(ca).chain(intermediates).collect::<Vec<_>>().join("/");
+        let signer = Signer::Certified {
             key: leaf.subject,
             label: leaf.label.to_string(),
             serial: leaf.serial,
             authority,
+        };
+        let name = self.object.store_path().name();
+        let objections = self.trust.policy.objections(ca, &certificates, self.usage(), name);
+        Ok(Vouched { signer, leaf: CertificateId::new(leaf, 0), objections, chain: Arc::clone(&chain) })
+    }
+
+    /// D10: the host's policy. Twice: as it is enforced, and as it would be without audit mode.
+    fn apply_policy(&self, results: Vec<Result<Good, Reason>>) -> Verdict {
+        let vouched: Vec<&Vouched> = results
+            .iter()
+            .filter_map(|result| match result {
+                Ok(Good::Certified(vouched)) => Some(vouched),
+                Ok(Good::Plain(_)) | Err(_) => None,
+            })
+            .collect();
+        let counted: Vec<&Vouched> =
+            vouched.iter().copied().filter(|vouched| !vouched.has_objection(Mode::Enforce)).collect();
+        let flawless: Vec<&Vouched> =
+            counted.iter().copied().filter(|vouched| vouched.objections.is_empty()).collect();
+        let (mut missing_votes, mut audited) = (None, Vec::new());
+        for (threshold, pattern) in self.thresholds() {
+            if let (Mode::Enforce, Some(error)) = (threshold.mode, self.missing_votes(threshold, pattern, &counted)) {
+                missing_votes.get_or_insert(error);
+            } else if let Some(error) = self.missing_votes(threshold, pattern, &flawless) {
+                audited.push(Reason::Votes(error));
+            }
+        }
+        let has_plain = results.iter().any(|result| matches!(result, Ok(Good::Plain(_))));
+        let by_audit = !has_plain && missing_votes.is_none() && !counted.is_empty();
+        if !by_audit || (audited.is_empty() && !flawless.is_empty()) {
+            // P8: "only where the object would be refused without audit mode"
+            audited.clear();
+        } else {
+            audited.extend(counted.iter().flat_map(|vouched| vouched.audited()));
+        }
+        let missing_votes = missing_votes.filter(|_| !counted.is_empty()).map(Reason::Votes);
+        let signatures = results.into_iter().map(outcome).collect();
+        Verdict { signatures, missing_votes, audited }
+    }
+
+    /// The thresholds that the object's name meets, and by which pattern.
+    fn thresholds(&self) -> impl Iterator<Item = (&Threshold, &str)> {
+        let name = self.object.store_path().name();
+        let thresholds = self.trust.policy.thresholds.iter();
+        thresholds.filter_map(move |threshold| Some((threshold, threshold.names.find(name)?)))
+    }
+
+    fn missing_votes(&self, threshold: &Threshold, pattern: &str, vouched: &[&Vouched]) -> Option<VotesError> {
+        let mut voters = Vec::new();
+        let mut labels = BTreeSet::new();
+        for vouched in vouched {
+            let ca = self.trust.anchors.name_of(vouched.chain.anchor()).unwrap_or_default();
+            if threshold.authorities.as_ref().is_some_and(|authorities| !authorities.contains(ca)) {
+                continue;
+            }
+            // Certificates that were verified can be read.
+            let Ok(certificates) = vouched.chain.certificates() else { continue };
+            voters.push(Voter::new(*vouched.chain.anchor(), &certificates, threshold.together));
+            labels.insert(vouched.leaf.label.clone());
+        }
+        let found = votes::count(&voters, usize::from(threshold.votes));
+        (found != Found::Enough).then(|| VotesError {
+            name: self.object.store_path().name().to_owned(),
+            pattern: pattern.to_owned(),
+            votes: threshold.votes,
+            authorities: threshold.authorities.clone(),
+            voters: labels,
+            search_ended: found == Found::GivenUp,
         })
     }
 
@@ -239,31 +352,21 @@ impl Judgement<'_> {
         }
     }
 
-    /// D2: "There is one instant at which every certificate of the chain is valid"
-    fn check_validity(&self, certificates: &[Certificate<'_>]) -> Result<(), Reason> {
-        let invalid_at = |at| {
-            certificates.iter().enumerate().find_map(|(position, certificate)| {
-                let error = outside_validity(certificate, at)?;
-                Some(Reason::Scope { certificate: CertificateId::new(certificate, position), error })
-            })
-        };
-        if self.times.instants().any(|at| invalid_at(at).is_none()) {
-            return Ok(());
+    fn usage(&self) -> Usage {
+        match self.object.kind() {
+            ObjectKind::Path => Usage::ImportPaths,
+            ObjectKind::Realisation => Usage::ImportRealisations,
         }
-        invalid_at(self.times.now).map_or(Ok(()), Err)
     }
 
     fn check_scope(&self, certificate: &Certificate<'_>) -> Result<(), ScopeError> {
         // D3: "Every certificate of the chain has the usage that the object needs"
-        let usage = match self.object.kind() {
-            ObjectKind::Path => Usage::ImportPaths,
-            ObjectKind::Realisation => Usage::ImportRealisations,
-        };
+        let usage = self.usage();
         if !certificate.usages.contains(usage) {
             return Err(ScopeError::MissingUsage(usage));
         }
         self.check_store_directory(certificate)?;
-        self.check_host(certificate)?;
+        check_host(certificate, self.trust.host.as_ref())?;
         let name = self.object.store_path().name();
         if certificate.excludes_name(name) {
             return Err(ScopeError::NameExcluded(name.to_owned()));
@@ -285,16 +388,43 @@ impl Judgement<'_> {
         };
         if permitted { Ok(()) } else { Err(ScopeError::StoreDirectory(shorten(directory))) }
     }
+}
 
-    fn check_host(&self, certificate: &Certificate<'_>) -> Result<(), ScopeError> {
-        let mut patterns = certificate.hosts.iter().filter_map(|item| HostPattern::parse(item).ok());
-        match &self.trust.host {
-            Some(host) if patterns.any(|pattern| pattern.matches(host.as_str().as_bytes())) => Ok(()),
-            Some(host) => Err(ScopeError::Host(host.to_string())),
-            // K5: "A host without one satisfies only the pattern *, which every host satisfies."
-            None if patterns.any(|pattern| pattern.is_any()) => Ok(()),
-            None => Err(ScopeError::HostNameNotConfigured),
+impl Vouched {
+    fn audited(&self) -> impl Iterator<Item = Reason> {
+        let audited = self.objections.iter().filter(|(mode, _)| *mode == Mode::Audit);
+        audited.map(|(_, error)| Reason::Policy { certificate: self.leaf.clone(), error: error.clone() })
+    }
+}
+
+fn outcome(result: Result<Good, Reason>) -> Outcome {
+    match result {
+        Ok(Good::Plain(signer)) => Outcome::Counted(signer),
+        Ok(Good::Certified(vouched)) => {
+            let enforced = vouched.objections.into_iter().find(|(mode, _)| *mode == Mode::Enforce);
+            match enforced {
+                None => Outcome::Counted(vouched.signer),
+                Some((_, error)) => Outcome::Refused(Reason::Policy { certificate: vouched.leaf, error }),
+            }
         }
+        Err(reason) => Outcome::Refused(reason),
+    }
+}
+
+/// D2: "There is one instant at which *every* certificate of the chain is valid"; T3: "not-before is not asked at *now*"
+fn check_validity(certificates: &[Certificate<'_>], moment: &Moment) -> Result<(), Reason> {
+    let outside = |certificate: &Certificate<'_>| match moment.clock.is_exact() {
+        true => outside_validity(certificate, moment.now),
+        false => expired(certificate, moment.now),
+    };
+    let invalid_now = certificates.iter().enumerate().find_map(|(position, certificate)| {
+        let error = outside(certificate)?;
+        Some(Reason::Scope { certificate: CertificateId::new(certificate, position), error })
+    });
+    match (invalid_now, moment.registered) {
+        (None, _) => Ok(()),
+        (Some(_), Some(registered)) if valid_at(certificates, registered) => Ok(()),
+        (Some(reason), _) => Err(reason),
     }
 }
 
@@ -314,15 +444,4 @@ fn decode_payload(payload: &[u8]) -> Result<[u8; 64], SignatureError> {
     let bytes =
         (payload.len() == 88).then(|| base64_decode(payload)).flatten().ok_or(SignatureError::Malformed)?;
     bytes.try_into().map_err(|_| SignatureError::Malformed)
-}
-
-fn outside_validity(certificate: &Certificate<'_>, at: u64) -> Option<ScopeError> {
-    let seconds = Instant::seconds;
-    if at < seconds(certificate.not_before) {
-        Some(ScopeError::NotYetValid { not_before: certificate.not_before, at: Judged(at) })
-    } else if at >= seconds(certificate.not_after) {
-        Some(ScopeError::Expired { not_after: certificate.not_after, at: Judged(at) })
-    } else {
-        None
-    }
 }

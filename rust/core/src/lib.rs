@@ -43,10 +43,14 @@ mod name;
 mod narinfo;
 mod object;
 mod pattern;
+mod policy;
 mod reason;
 mod request;
+mod revocation;
+mod scope;
 mod time;
 mod trust;
+mod votes;
 
 pub use certificate::{
     ALGORITHM_ED25519, CERTIFICATE_CONTEXT, Certificate, CertificateError, ConstraintKind, Items, List,
@@ -61,7 +65,15 @@ pub use name::{CERTIFICATE_MARK, CertificateName, NameError, is_certificate_name
 pub use narinfo::{NarInfo, NarInfoError};
 pub use object::{Object, ObjectError, ObjectKind, PathInfo, StorePath};
 pub use pattern::{HostPattern, NamePattern, PatternError, package_of};
-pub use reason::{CertificateId, Reason, ScopeError, SignatureError};
+pub use policy::{
+    Authority, AuthorityRule, Doubt, ListRules, Mode, NameSet, Policy, PolicyError, Threshold, VotesError,
+};
+pub use reason::{CertificateId, Judged, Reason, ScopeError, SignatureError};
 pub use request::{REQUEST_CONTEXT, REQUEST_MARK, Request, RequestError};
-pub use time::{Instant, TimeError, Times};
+pub use revocation::{
+    Cause, Entries, Extent, ListError, REVOCATION_CONTEXT, RevocationError, RevocationList, Revocations, Revoked,
+    Selector, VerifiedList,
+};
+pub use time::{Clock, Instant, TimeError, Times};
 pub use trust::{Anchors, HostName, PublicKeys, Trust, TrustError};
+pub use votes::Together;

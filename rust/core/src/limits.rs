@@ -31,3 +31,12 @@ pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Most verified chains that a [`crate::ChainCache`] remembers: some 5 MB at worst.
 pub const CACHED_CHAINS: usize = 128;
+
+/// Longest revocation list, in bytes (FORMAT L1): some five million serial numbers.
+pub const LIST_BYTES: usize = 64 << 20;
+
+/// Most votes that a policy can ask for (FORMAT P6).
+pub const VOTES: u8 = 16;
+
+/// Most steps in the search for votes (FORMAT P7). Past it there are too few. What people set up needs a few dozen.
+pub const VOTE_STEPS: usize = 100_000;

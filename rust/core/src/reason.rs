@@ -4,6 +4,9 @@ use crate::certificate::{Certificate, CertificateError, Usage};
 use crate::chain::ChainError;
 use crate::label::Serial;
 use crate::name::NameError;
+use crate::policy::{PolicyError, VotesError};
+use crate::revocation::RevocationError;
+pub use crate::time::Judged;
 use crate::time::Instant;
 use crate::trust::TrustError;
 use std::fmt;
@@ -40,6 +43,22 @@ pub enum Reason {
         /// What it says no to.
         error: ScopeError,
     },
+    /// Revocation.
+    Revocation {
+        /// The certificate that was revoked; none if that is not known.
+        certificate: Option<CertificateId>,
+        /// What is the matter.
+        error: RevocationError,
+    },
+    /// The host's policy, which says no to a certificate that is good.
+    Policy {
+        /// The leaf.
+        certificate: CertificateId,
+        /// What it says no to.
+        error: PolicyError,
+    },
+    /// The host's policy, which asks for more votes than there are. A reason of objects, not of signatures.
+    Votes(VotesError),
 }
 
 impl Reason {
@@ -54,6 +73,9 @@ impl Reason {
             Self::Chain(error) => error.code(),
             Self::BadSignature { .. } => "bad-signature",
             Self::Scope { error, .. } => error.code(),
+            Self::Revocation { error, .. } => error.code(),
+            Self::Policy { error, .. } => error.code(),
+            Self::Votes(error) => error.code(),
         }
     }
 
@@ -91,6 +113,19 @@ impl Reason {
         "host-not-permitted",
         "name-excluded",
         "name-not-permitted",
+        "revocation-list-missing",
+        "revocation-list-unreadable",
+        "revocation-list-too-old",
+        "retired",
+        "compromised",
+        "ca-not-in-policy",
+        "usage-not-in-policy",
+        "validity-too-long",
+        "chain-too-deep",
+        "name-excluded-by-policy",
+        "name-not-permitted-by-policy",
+        "protected-name",
+        "too-few-votes",
     ];
 
     /// How far the signature came: the higher, the more useful to its owner.
@@ -107,6 +142,9 @@ impl Reason {
                 "sign with a key that this host trusts, or with a certificate of its CA"
             }
             Self::Signature(_) | Self::BadSignature { .. } => "sign it again",
+            Self::Configuration(TrustError::Policy { .. }) => {
+                "the administrator of this host must correct it: nixcert policy check"
+            }
             Self::Configuration(_) => "the administrator of this host must correct nix.conf",
             Self::Name(_) | Self::Certificate { .. } => {
                 "attach the certificate to the key again: nixcert attach"
@@ -116,6 +154,9 @@ impl Reason {
             }
             Self::Chain(_) => "ask the CA for a new certificate",
             Self::Scope { error, .. } => error.advice(),
+            Self::Revocation { error, .. } => error.advice(),
+            Self::Policy { error, .. } => error.advice(),
+            Self::Votes(error) => error.advice(),
         }
     }
 }
@@ -125,6 +166,9 @@ impl fmt::Display for Reason {
         match self {
             Self::NoSignatures => f.write_str("it has no signature"),
             Self::Signature(error) => error.fmt(f),
+            Self::Configuration(error @ TrustError::Policy { .. }) => {
+                write!(f, "certificates are switched off: {error}")
+            }
             Self::Configuration(error) => {
                 write!(f, "certificates are switched off by a mistake in nix.conf: {error}")
             }
@@ -141,6 +185,10 @@ impl fmt::Display for Reason {
                 write!(f, "the signature is not one of this object by the key of {certificate}")
             }
             Self::Scope { certificate, error } => write!(f, "{certificate} {error}"),
+            Self::Revocation { certificate: Some(certificate), error } => write!(f, "{certificate} {error}"),
+            Self::Revocation { certificate: None, error } => error.fmt(f),
+            Self::Policy { certificate, error } => write!(f, "{certificate} {error}"),
+            Self::Votes(error) => error.fmt(f),
         }
     }
 }
@@ -265,19 +313,6 @@ pub enum ScopeError {
     NameNotPermitted(String),
 }
 
-/// The time at which something was judged, also where it is past the year 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Judged(pub u64);
-
-impl fmt::Display for Judged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Instant::from_seconds(self.0) {
-            Ok(instant) => instant.fmt(f),
-            Err(_) => write!(f, "second {}", self.0),
-        }
-    }
-}
-
 impl ScopeError {
     /// The reason code (FORMAT section 8).
     pub fn code(&self) -> &'static str {
@@ -295,7 +330,9 @@ impl ScopeError {
 
     fn advice(&self) -> &'static str {
         match self {
-            Self::NotYetValid { .. } => "wait, or check this host's clock",
+            Self::NotYetValid { .. } => {
+                "wait, or set this host's clock; if it cannot be kept right: clock = \"lower-bound\" in its policy"
+            }
             Self::Expired { .. } => "renew the certificate, or check this host's clock",
             Self::MissingUsage(_)
             | Self::StoreDirectory(_)

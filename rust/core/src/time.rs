@@ -63,10 +63,79 @@ impl Times {
         Self { now, registered: Some(registered) }
     }
 
-    /// The instants at which a chain may be valid. "A registration time of 0 or later than now is none" (FORMAT D2):
-    /// the one is how Nix writes "unknown", the other nobody can have seen.
-    pub(crate) fn instants(self) -> impl Iterator<Item = u64> {
-        std::iter::once(self.now).chain(self.registered.filter(|at| (1..=self.now).contains(at)))
+}
+
+/// How far this host's clock can be believed (FORMAT T3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// It is right, unless it is provably behind.
+    #[default]
+    Exact,
+    /// It may be behind: not-before is not enforced.
+    LowerBound,
+}
+
+impl Clock {
+    pub(crate) fn is_exact(self) -> bool {
+        match self {
+            Self::Exact => true,
+            Self::LowerBound => false,
+        }
+    }
+}
+
+/// When an object is judged, by what this host knows of the time, for one CA (FORMAT section 10).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) now: Judged,
+    pub(crate) registered: Option<u64>,
+    pub(crate) clock: Clock,
+}
+
+impl Moment {
+    /// T1: "*now* is the latest of" the system clock and what proves that it is later.
+    pub(crate) fn new(times: Times, floors: [Option<Instant>; 2], clock: Clock) -> Self {
+        let floor = floors.into_iter().flatten().max().map(Instant::seconds).unwrap_or_default();
+        let now = if floor > times.now {
+            Judged { at: floor, clock: Some(times.now) }
+        } else {
+            Judged::at(times.now)
+        };
+        // "A registration time of 0 or later than now is none" (FORMAT D2): the one is how Nix writes "unknown", the other
+        // nobody can have seen.
+        Self { now, registered: times.registered.filter(|at| (1..=now.at).contains(at)), clock }
+    }
+}
+
+/// The time at which something was judged, also where it is past the year 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Seconds since the epoch.
+    pub at: u64,
+    /// What the system's clock said, where that is provably behind.
+    pub clock: Option<u64>,
+}
+
+impl Judged {
+    /// By the clock alone.
+    pub(crate) fn at(at: u64) -> Self {
+        Self { at, clock: None }
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |f: &mut fmt::Formatter<'_>, at| match Instant::from_seconds(at) {
+            Ok(instant) => instant.fmt(f),
+            Err(_) => write!(f, "second {at}"),
+        };
+        show(f, self.at)?;
+        if let Some(clock) = self.clock {
+            f.write_str(", before which it cannot be by this host's policy and revocation lists (its clock says ")?;
+            show(f, clock)?;
+            f.write_str(")")?;
+        }
+        Ok(())
     }
 }
 

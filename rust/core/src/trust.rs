@@ -5,6 +5,8 @@ use crate::key::{PublicKey, UsableKey};
 use crate::limits::HOST_NAME_BYTES;
 use crate::name::is_certificate_name;
 use crate::object::shorten;
+use crate::policy::Policy;
+use crate::revocation::Revocations;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -17,7 +19,11 @@ pub struct Trust {
     pub anchors: Anchors,
     /// `ca-host-name`.
     pub host: Option<HostName>,
-    /// What is wrong with the configuration of anchors or host. If anything is, no certificate counts; plain keys do.
+    /// The file `ca-policy-file`: limits for certificates, beyond those in them.
+    pub policy: Policy,
+    /// The revocation lists that the host holds.
+    pub revocations: Revocations,
+    /// What is wrong with the configuration of anchors, host or policy. If anything is, no certificate counts; plain keys do.
     pub broken: Option<TrustError>,
 }
 
@@ -162,6 +168,12 @@ pub enum TrustError {
         name: String,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// A policy that cannot be used.
+    #[error("the policy cannot be used: {problem}")]
+    Policy {
+        /// What is wrong, and where.
+        problem: String,
     },
     /// Not a host name.
     #[error("'{name}' is not a host name: it has only a-z, 0-9, '-' and '.'")]

@@ -9,7 +9,7 @@
 //! issued.jsonl     one line for each certificate, only ever appended to
 //! ```
 
-use crate::files::{self, Access, Existing, FileError};
+use nixcert_files::{self as files, Access, Existing, FileError};
 use crate::log::{Log, LogError};
 use crate::sealed::{self, Seal, SealError};
 use crate::secret_key::SecretKey;

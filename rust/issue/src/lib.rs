@@ -2,10 +2,10 @@
 
 mod ca;
 mod draft;
-pub mod files;
 mod issuance;
 mod log;
 mod renewal;
+mod revocation;
 mod sealed;
 mod secret_key;
 
@@ -14,6 +14,7 @@ pub use ca::{Ca, CaError, CaKind};
 pub use draft::{Draft, DraftError, random_serial};
 pub use issuance::{Issuance, IssueError, LabelPolicy, label_from};
 pub use log::{Log, LogError, Record};
+pub use revocation::ListDraft;
 pub use renewal::{Choice, Current, Left, Plan, RenewalError, Step};
 pub use sealed::{SEALED_MARK, Seal, SealError};
 pub use secret_key::{SecretKey, SecretKeyError};

@@ -1,6 +1,6 @@
 //! The log of what a CA issued: one JSON object a line, on disk before the certificate leaves.
 
-use crate::files::{self, FileError};
+use nixcert_files::{self as files, FileError};
 use nixcert_core::{Certificate, Instant};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ pub enum LogError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Access, Existing, write};
+    use nixcert_files::{Access, Existing, write};
 
     fn record(serial: &str) -> Record {
         let text = format!(

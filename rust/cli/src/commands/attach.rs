@@ -4,7 +4,7 @@ use crate::error::{Answer, Error, Result};
 use crate::output::{self, Destination};
 use crate::{input, time};
 use nixcert_core::{Certificate, CertificateName, Usage};
-use nixcert_issue::files::Access;
+use nixcert_files::Access;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 

@@ -5,7 +5,7 @@ use crate::output::{self, Destination, Table, printable, shorten};
 use crate::passphrase::PassphraseArgs;
 use crate::{input, time};
 use nixcert_core::Certificate;
-use nixcert_issue::files::{Access, Existing};
+use nixcert_files::{Access, Existing};
 use nixcert_issue::{Ca, CaKind, Log, Record, Seal, SecretKey};
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -35,7 +35,7 @@ pub(crate) fn man(args: ManArgs) -> Result {
         Error::new(format!(
             "cannot write into '{}': {}",
             args.directory.display(),
-            nixcert_issue::files::said(&error)
+            nixcert_files::said(&error)
         ))
         .help("name a directory that is there and that you may write to")
     })?;

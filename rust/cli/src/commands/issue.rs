@@ -11,7 +11,7 @@ use crate::time::{self, Time};
 use nixcert_core::{
     Certificate, HostPattern, Instant, Label, NamePattern, Request, RequestError, Serial, Usage,
 };
-use nixcert_issue::files::Access;
+use nixcert_files::Access;
 use nixcert_issue::{Ca, CaKind, Draft, Issuance, LabelPolicy, Record, label_from};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};

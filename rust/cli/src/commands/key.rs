@@ -4,7 +4,7 @@ use crate::error::{Answer, Error, Result};
 use crate::output::{self, Destination};
 use nixcert_core::is_certificate_name;
 use nixcert_issue::SecretKey;
-use nixcert_issue::files::Access;
+use nixcert_files::Access;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use zeroize::Zeroizing;

@@ -7,7 +7,7 @@ use crate::error::{Answer, Error, Result};
 use crate::output::{self, printable, shorten};
 use crate::time::{self, Time, length};
 use nixcert_core::{Certificate, Instant, Usage};
-use nixcert_issue::files::{self, Access, Existing};
+use nixcert_files::{self as files, Access, Existing};
 use nixcert_issue::{Ca, Choice, Current, Draft, Issuance, LabelPolicy, Left, Plan, Record, Step};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

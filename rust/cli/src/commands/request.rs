@@ -4,7 +4,7 @@ use crate::error::{Answer, Error, Result};
 use crate::input;
 use crate::output::{self, Destination};
 use nixcert_core::{CertificateName, Label};
-use nixcert_issue::files::Access;
+use nixcert_files::Access;
 use nixcert_issue::label_from;
 use std::path::PathBuf;
 

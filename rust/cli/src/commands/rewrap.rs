@@ -8,7 +8,7 @@ use crate::rewrap::{Rewrapped, Wrapper};
 use crate::time;
 use indicatif::{ProgressBar, ProgressStyle};
 use nixcert_core::{NarInfo, StorePath};
-use nixcert_issue::files::{self, Access, Existing, said};
+use nixcert_files::{self as files, Access, Existing, said};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ffi::OsString;

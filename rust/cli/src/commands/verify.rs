@@ -7,7 +7,7 @@ use crate::time::WhenArgs;
 use crate::trust::{self, TrustArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use nixcert_core::{ChainCache, NarInfo, Object, Outcome, Reason, Signer, Times, Trust, Verdict, judge};
-use nixcert_issue::files::said;
+use nixcert_files::said;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;

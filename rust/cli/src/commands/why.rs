@@ -12,7 +12,7 @@ use nixcert_core::{
     Certificate, ChainCache, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath, Times,
     Trust, base64_decode, judge,
 };
-use nixcert_issue::files::said;
+use nixcert_files::said;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::ffi::OsString;

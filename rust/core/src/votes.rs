@@ -1,0 +1,223 @@
+//! Counting votes (FORMAT P6, P7): how many people there are behind signatures, and not how many keys or certificates.
+
+use crate::certificate::Certificate;
+use crate::key::PublicKey;
+use crate::limits::VOTE_STEPS;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether two votes may have come through one intermediate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Together {
+    /// No: whoever holds an intermediate could make any number of voters.
+    #[default]
+    OneVote,
+    /// Yes: the intermediate is trusted to tell people apart.
+    SeparateVotes,
+}
+
+/// One signature that counts, as a vote: what it may share with no other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Voter(BTreeSet<Mark>);
+
+/// By what one person may be known again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Key(PublicKey),
+    Label(PublicKey, String),
+}
+
+impl Voter {
+    /// P6: "Two votes have no subject key in common, and no label below the same CA, anywhere in their chains"
+    pub(crate) fn new(ca: PublicKey, certificates: &[Certificate<'_>], together: Together) -> Self {
+        let counted = match together {
+            Together::OneVote => certificates.len(),
+            Together::SeparateVotes => 1,
+        };
+        let marks = certificates.iter().take(counted).flat_map(|certificate| {
+            [Mark::Key(certificate.subject), Mark::Label(ca, certificate.label.to_string())]
+        });
+        Self(marks.collect())
+    }
+}
+
+/// What a search for votes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Enough,
+    TooFew,
+    /// The limit of P7 was reached.
+    GivenUp,
+}
+
+/// Whether there are `wanted` voters of whom no two share a mark.
+///
+/// Finding the most is hard in general (it is set packing), and the voters may be an attacker's. So first all is left out that
+/// cannot matter, which leaves little of what one intermediate can make; then comes a search with a limit.
+pub(crate) fn count(voters: &[Voter], wanted: usize) -> Found {
+    let mut voters: Vec<BTreeSet<Mark>> = voters.iter().map(|voter| voter.0.clone()).collect();
+    voters.sort_unstable();
+    // Those with the same marks are one vote.
+    voters.dedup();
+    drop_needless_marks(&mut voters);
+    // Who shares nothing with anybody is a vote in any case.
+    let alone = voters.iter().filter(|marks| marks.is_empty()).count();
+    voters.retain(|marks| !marks.is_empty());
+    voters.sort_unstable();
+    voters.dedup();
+    let degrees = holders(&voters).into_iter().map(|(mark, holders)| (mark, holders.len())).collect();
+    // Those in nobody's way first: they are in most solutions.
+    voters.sort_by_cached_key(|marks| conflicts(marks, &degrees));
+    let mut steps = VOTE_STEPS;
+    match search(&voters, &mut Vec::new(), wanted.saturating_sub(alone), &mut steps) {
+        true => Found::Enough,
+        false if steps == 0 => Found::GivenUp,
+        false => Found::TooFew,
+    }
+}
+
+fn conflicts(marks: &BTreeSet<Mark>, degrees: &BTreeMap<Mark, usize>) -> usize {
+    marks.iter().filter_map(|mark| degrees.get(mark)).sum()
+}
+
+fn holders(voters: &[BTreeSet<Mark>]) -> BTreeMap<Mark, Vec<usize>> {
+    let mut holders: BTreeMap<Mark, Vec<usize>> = BTreeMap::new();
+    for (index, marks) in voters.iter().enumerate() {
+        for mark in marks {
+            holders.entry(mark.clone()).or_default().push(index);
+        }
+    }
+    holders
+}
+
+/// A mark that only one voter has forbids nothing. Nor does one whose voters all have another mark in common, which forbids as
+/// much: so of all the keys and labels that one intermediate can make, only itself is left.
+fn drop_needless_marks(voters: &mut [BTreeSet<Mark>]) {
+    let holders = holders(voters);
+    let mut dropped: BTreeSet<&Mark> = BTreeSet::new();
+    for (mark, having) in &holders {
+        let all_have = |other: &Mark| {
+            having.iter().all(|index| voters.get(*index).is_some_and(|marks| marks.contains(other)))
+        };
+        let first = having.first().and_then(|index| voters.get(*index));
+        let replaced = first.is_some_and(|marks| {
+            marks.iter().any(|other| other != mark && !dropped.contains(other) && all_have(other))
+        });
+        if having.len() == 1 || replaced {
+            dropped.insert(mark);
+        }
+    }
+    let dropped: BTreeSet<Mark> = dropped.into_iter().cloned().collect();
+    for marks in voters {
+        marks.retain(|mark| !dropped.contains(mark));
+    }
+}
+
+/// Whether `wanted` of `voters` can be chosen beside those that were `chosen`.
+fn search<'a>(
+    voters: &'a [BTreeSet<Mark>],
+    chosen: &mut Vec<&'a BTreeSet<Mark>>,
+    wanted: usize,
+    steps: &mut usize,
+) -> bool {
+    if wanted == 0 {
+        return true;
+    }
+    for (index, marks) in voters.iter().enumerate() {
+        if *steps == 0 || voters.len() - index < wanted {
+            return false;
+        }
+        *steps -= 1;
+        if chosen.iter().all(|other| other.is_disjoint(marks)) {
+            chosen.push(marks);
+            let rest = voters.get(index + 1..).unwrap_or_default();
+            if search(rest, chosen, wanted - 1, steps) {
+                return true;
+            }
+            chosen.pop();
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voter(marks: &[u8]) -> Voter {
+        Voter(marks.iter().map(|mark| Mark::Key(PublicKey([*mark; 32]))).collect())
+    }
+
+    fn most(voters: &[Voter]) -> usize {
+        (1..20).take_while(|wanted| count(voters, *wanted) == Found::Enough).count()
+    }
+
+    #[test]
+    fn what_is_shared_counts_once() {
+        assert_eq!(count(&[], 1), Found::TooFew);
+        assert_eq!(most(&[voter(&[1, 2]), voter(&[3, 4])]), 2);
+        assert_eq!(most(&[voter(&[1, 2]), voter(&[1, 2])]), 1);
+        assert_eq!(most(&[voter(&[1, 2]), voter(&[1, 3])]), 1);
+        assert_eq!(most(&[voter(&[1, 2]), voter(&[2, 3]), voter(&[3, 4])]), 2);
+        // A greedy choice of the first would find one.
+        assert_eq!(most(&[voter(&[1, 2, 3]), voter(&[1, 4]), voter(&[2, 5]), voter(&[3, 6])]), 3);
+    }
+
+    /// The slow, obvious way.
+    fn most_by_trying_all(voters: &[Voter]) -> usize {
+        (0_u32..1 << voters.len())
+            .filter(|subset| {
+                let chosen: Vec<&Voter> =
+                    voters.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1).map(|(_, v)| v).collect();
+                let marks: usize = chosen.iter().map(|voter| voter.0.len()).sum();
+                chosen.iter().flat_map(|voter| &voter.0).collect::<BTreeSet<_>>().len() == marks
+            })
+            .map(u32::count_ones)
+            .max()
+            .unwrap_or_default() as usize
+    }
+
+    #[test]
+    fn as_many_as_by_trying_all() {
+        let mut state = 1_u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for _ in 0..2_000 {
+            let marks = 2 + random(12);
+            let voters: Vec<Voter> = (0..random(9))
+                .map(|_| voter(&(0..=random(4)).map(|_| random(marks) as u8).collect::<Vec<_>>()))
+                .collect();
+            assert_eq!(most(&voters), most_by_trying_all(&voters), "{voters:?}");
+        }
+    }
+
+    /// Mallory, who holds an intermediate, adds all the voters that she likes: they are one vote, and in nobody's way.
+    #[test]
+    fn an_intermediate_cannot_crowd_out() {
+        let key = |number: u32, kind: u8| {
+            let mut bytes = [kind; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            Mark::Key(PublicKey(bytes))
+        };
+        let mut voters = vec![voter(&[1, 2]), voter(&[3, 4])];
+        for i in 0..100 {
+            for j in 0..100 {
+                voters.push(Voter([key(0, 9), key(i, 7), key(j, 8)].into()));
+            }
+            // Certificates of hers for the others' keys, with the others' labels.
+            voters.push(Voter([key(0, 9), Mark::Key(PublicKey([1; 32])), key(i, 8)].into()));
+            voters.push(Voter([key(0, 9), Mark::Key(PublicKey([3; 32])), Mark::Key(PublicKey([2; 32]))].into()));
+        }
+        assert_eq!(most(&voters), 3);
+        // Two who work together are two votes.
+        for i in 0..60 {
+            for j in 0..60 {
+                voters.push(Voter([key(0, 10), key(i, 7), key(j, 8)].into()));
+            }
+        }
+        assert_eq!(most(&voters[..]).max(4), 4);
+        assert_eq!(count(&voters, 4), Found::Enough);
+        assert_ne!(count(&voters, 5), Found::Enough);
+    }
+}

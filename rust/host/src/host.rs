@@ -1,0 +1,90 @@
+//! A host's trust, as its files say now.
+
+use crate::holdings::{Holdings, ListCache, summary};
+use crate::policy_file::PolicyFile;
+use crate::watched::{self, Author, Stamp};
+use nixcert_core::{Policy, Revocations, Trust, TrustError};
+use std::path::{Path, PathBuf};
+
+/// Longest policy file, in bytes.
+const POLICY_BYTES: u64 = 4 << 20;
+
+/// What a host trusts. Its files are looked at again whenever it is asked.
+#[derive(Debug)]
+pub struct Host {
+    trust: Trust,
+    policy_file: Option<PathBuf>,
+    policy: Result<PolicyFile, String>,
+    policy_stamp: Option<Stamp>,
+    /// What is wrong with the settings themselves.
+    broken: Option<TrustError>,
+    lists: ListCache,
+}
+
+impl Host {
+    /// A host with these keys and this name, whose policy is in this file. Nothing is read yet.
+    pub fn new(keys: Trust, policy_file: Option<&Path>) -> Self {
+        Self {
+            broken: keys.broken.clone(),
+            trust: keys,
+            policy_file: policy_file.map(Path::to_owned),
+            policy: Ok(PolicyFile::default()),
+            policy_stamp: None,
+            lists: ListCache::default(),
+        }
+    }
+
+    /// What it trusts now. A policy that cannot be used breaks the configuration: no certificate counts, and plain keys do.
+    pub fn trust(&mut self) -> &Trust {
+        self.read_policy();
+        let revocation_lists = match &self.policy {
+            Ok(policy) => policy.revocation_lists.as_deref(),
+            Err(_) => None,
+        };
+        self.trust.revocations = match revocation_lists {
+            Some(directory) => {
+                let (anchors, host) = (&self.trust.anchors, self.trust.host.as_ref());
+                summary(Holdings::new(directory).read_changed(anchors, host, &mut self.lists))
+            }
+            None => Revocations::default(),
+        };
+        &self.trust
+    }
+
+    /// Where its revocation lists are.
+    ///
+    /// # Errors
+    /// Why the policy cannot be used.
+    pub fn revocation_lists(&mut self) -> Result<Option<&Path>, &str> {
+        self.read_policy();
+        match &self.policy {
+            Ok(policy) => Ok(policy.revocation_lists.as_deref()),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    fn read_policy(&mut self) {
+        let Some(path) = &self.policy_file else { return };
+        let is_known = |stamp: &Stamp| self.policy_stamp.as_ref() == Some(stamp) && watched::is_settled(stamp);
+        if watched::stamp(path).as_ref().is_some_and(is_known) {
+            return;
+        }
+        let (read, stamp) = match watched::read(path, POLICY_BYTES, Author::Trusted) {
+            Ok((bytes, stamp)) => (understand(bytes), Some(stamp)),
+            Err(problem) => (Err(problem), None),
+        };
+        self.policy_stamp = stamp;
+        self.policy = read.map_err(|problem| format!("'{}': {problem}", path.display()));
+        let (policy, broken) = match &self.policy {
+            Ok(file) => (file.policy.clone(), None),
+            Err(problem) => (Policy::default(), Some(TrustError::Policy { problem: problem.clone() })),
+        };
+        self.trust.policy = policy;
+        self.trust.broken = self.broken.clone().or(broken);
+    }
+}
+
+fn understand(bytes: Vec<u8>) -> Result<PolicyFile, String> {
+    let text = String::from_utf8(bytes).map_err(|_| "it is not text (UTF-8)".to_owned())?;
+    PolicyFile::parse(&text).map_err(|error| error.to_string())
+}
