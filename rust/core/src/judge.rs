@@ -202,7 +202,10 @@ impl Judgement<'_> {
         if let Some(key) = self.trust.public_keys.get(name) {
             self.count_check()?;
             if key.usable().is_ok_and(|usable| usable.verifies(self.object.fingerprint(), &payload)) {
-                return Ok(Good::Plain(Signer::Plain { name: String::from_utf8_lossy(name).into_owned(), key }));
+                return Ok(Good::Plain(Signer::Plain {
+                    name: String::from_utf8_lossy(name).into_owned(),
+                    key,
+                }));
             }
             if !certified {
                 return Err(Reason::BadSignature { certificate: None });
@@ -277,7 +280,9 @@ impl Judgement<'_> {
             counted.iter().copied().filter(|vouched| vouched.objections.is_empty()).collect();
         let (mut missing_votes, mut audited) = (None, Vec::new());
         for (threshold, pattern) in self.thresholds() {
-            if let (Mode::Enforce, Some(error)) = (threshold.mode, self.missing_votes(threshold, pattern, &counted)) {
+            if let (Mode::Enforce, Some(error)) =
+                (threshold.mode, self.missing_votes(threshold, pattern, &counted))
+            {
                 missing_votes.get_or_insert(error);
             } else if let Some(error) = self.missing_votes(threshold, pattern, &flawless) {
                 audited.push(Reason::Votes(error));
@@ -303,7 +308,12 @@ impl Judgement<'_> {
         thresholds.filter_map(move |threshold| Some((threshold, threshold.names.find(name)?)))
     }
 
-    fn missing_votes(&self, threshold: &Threshold, pattern: &str, vouched: &[&Vouched]) -> Option<VotesError> {
+    fn missing_votes(
+        &self,
+        threshold: &Threshold,
+        pattern: &str,
+        vouched: &[&Vouched],
+    ) -> Option<VotesError> {
         let mut voters = Vec::new();
         let mut labels = BTreeSet::new();
         for vouched in vouched {

@@ -71,8 +71,8 @@ pub use policy::{
 pub use reason::{CertificateId, Judged, Reason, ScopeError, SignatureError};
 pub use request::{REQUEST_CONTEXT, REQUEST_MARK, Request, RequestError};
 pub use revocation::{
-    Cause, Entries, Extent, ListError, REVOCATION_CONTEXT, RevocationError, RevocationList, Revocations, Revoked,
-    Selector, VerifiedList,
+    Cause, Entries, Extent, ListError, REVOCATION_CONTEXT, RevocationError, RevocationList, Revocations,
+    Revoked, Selector, VerifiedList,
 };
 pub use time::{Clock, Instant, TimeError, Times};
 pub use trust::{Anchors, HostName, PublicKeys, Trust, TrustError};

@@ -141,8 +141,9 @@ impl NameSet {
 
     /// The first pattern that matches a name.
     pub fn find(&self, name: &str) -> Option<&str> {
-        let matches =
-            |item: &&str| NamePattern::parse(item.as_bytes()).is_ok_and(|pattern| pattern.matches(name.as_bytes()));
+        let matches = |item: &&str| {
+            NamePattern::parse(item.as_bytes()).is_ok_and(|pattern| pattern.matches(name.as_bytes()))
+        };
         self.iter().find(matches)
     }
 }
@@ -282,7 +283,9 @@ pub enum PolicyError {
         name: String,
     },
     /// P5.
-    #[error("does not help: this host's policy protects the name '{name}' (by '{pattern}') from all certificates")]
+    #[error(
+        "does not help: this host's policy protects the name '{name}' (by '{pattern}') from all certificates"
+    )]
     Protected {
         /// The object's.
         name: String,

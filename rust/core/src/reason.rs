@@ -6,8 +6,8 @@ use crate::label::Serial;
 use crate::name::NameError;
 use crate::policy::{PolicyError, VotesError};
 use crate::revocation::RevocationError;
-pub use crate::time::Judged;
 use crate::time::Instant;
+pub use crate::time::Judged;
 use crate::trust::TrustError;
 use std::fmt;
 

@@ -62,7 +62,6 @@ impl Times {
     pub fn valid_object(now: u64, registered: u64) -> Self {
         Self { now, registered: Some(registered) }
     }
-
 }
 
 /// How far this host's clock can be believed (FORMAT T3).
@@ -131,7 +130,9 @@ impl fmt::Display for Judged {
         };
         show(f, self.at)?;
         if let Some(clock) = self.clock {
-            f.write_str(", before which it cannot be by this host's policy and revocation lists (its clock says ")?;
+            f.write_str(
+                ", before which it cannot be by this host's policy and revocation lists (its clock says ",
+            )?;
             show(f, clock)?;
             f.write_str(")")?;
         }

@@ -207,7 +207,9 @@ mod tests {
             }
             // Certificates of hers for the others' keys, with the others' labels.
             voters.push(Voter([key(0, 9), Mark::Key(PublicKey([1; 32])), key(i, 8)].into()));
-            voters.push(Voter([key(0, 9), Mark::Key(PublicKey([3; 32])), Mark::Key(PublicKey([2; 32]))].into()));
+            voters.push(Voter(
+                [key(0, 9), Mark::Key(PublicKey([3; 32])), Mark::Key(PublicKey([2; 32]))].into(),
+            ));
         }
         assert_eq!(most(&voters), 3);
         // Two who work together are two votes.

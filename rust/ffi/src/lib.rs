@@ -5,9 +5,14 @@
 
 use nixcert_core::{
     Anchors, ChainCache, HostName, Object, ObjectError, Outcome, Reason, Signer, Times, Trust, TrustError,
-    judge,
+    Verdict, judge,
 };
+use nixcert_host::Host;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 #[cxx::bridge(namespace = "nixcert::bridge")]
@@ -69,9 +74,13 @@ mod bridge {
 
 /// What a host trusts, and the chains it has seen.
 struct Verifier {
-    trust: Trust,
     max_refusals: usize,
-    cache: Mutex<ChainCache>,
+    state: Mutex<State>,
+}
+
+struct State {
+    host: Host,
+    cache: ChainCache,
 }
 
 fn new_verifier(
@@ -85,7 +94,9 @@ fn new_verifier(
         broken: Some(TrustError::Form { entry: "(the verifier failed while reading it)".to_owned() }),
         ..Trust::default()
     });
-    Box::new(Verifier { trust, max_refusals, cache: Mutex::default() })
+    let policy_file = (!policy_file.is_empty()).then(|| Path::new(OsStr::from_bytes(policy_file)));
+    let state = State { host: Host::new(trust, policy_file), cache: ChainCache::default() };
+    Box::new(Verifier { max_refusals, state: Mutex::new(state) })
 }
 
 /// One mistake switches all certificates off: what its author meant to trust is not known.
@@ -102,9 +113,10 @@ fn read_trust(trusted_ca_keys: &[bridge::Bytes<'_>], host_name: &[u8], policy_fi
         Ok(host) => trust.host = host,
         Err(error) => trust.broken = Some(error),
     }
-    if !policy_file.is_empty() && trust.broken.is_none() {
-        let (name, problem) = ("ca-policy-file".to_owned(), "this library cannot read policies yet");
-        trust.broken = Some(TrustError::Entry { name, problem });
+    if !policy_file.is_empty() && !policy_file.starts_with(b"/") {
+        let problem =
+            format!("'{}' (ca-policy-file) is not an absolute path", String::from_utf8_lossy(policy_file));
+        trust.broken.get_or_insert(TrustError::Policy { problem });
     }
     trust
 }
@@ -115,13 +127,13 @@ fn is_certified_name(name: &[u8]) -> bool {
 }
 
 impl Verifier {
-    /// What the host trusts at this moment.
-    fn trust(&self) -> &Trust {
-        &self.trust
-    }
-
     fn configuration_error(&self) -> String {
-        self.trust().broken.as_ref().map(TrustError::to_string).unwrap_or_default()
+        let look = || {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.host.trust().broken.as_ref().map(TrustError::to_string).unwrap_or_default()
+        };
+        catch_unwind(AssertUnwindSafe(look))
+            .unwrap_or_else(|_| "the verifier failed; please report this".to_owned())
     }
 
     fn judge_path(
@@ -163,9 +175,9 @@ impl Verifier {
         let times = Times { now: when.now, registered: when.is_registered.then_some(when.registered) };
         let judged = catch_unwind(AssertUnwindSafe(|| match object() {
             Ok(object) => {
-                let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                let verdict = judge(&object, &certified, self.trust(), times, &mut cache);
-                report(&verdict.signatures, self.max_refusals)
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let State { host, cache } = &mut *state;
+                report(&judge(&object, &certified, host.trust(), times, cache), self.max_refusals)
             }
             Err(error) => refuse("malformed-object", error.to_string()),
         }));
@@ -185,27 +197,40 @@ fn refuse(code: &str, message: String) -> bridge::Judgement {
     bridge::Judgement { keys: vec![], refusals, audited: vec![] }
 }
 
-/// The distinct keys, and the refusals that came furthest, each sentence once.
-fn report(outcomes: &[Outcome], max_refusals: usize) -> bridge::Judgement {
-    let mut keys: Vec<bridge::Key> = vec![];
-    let mut reasons: Vec<&Reason> = vec![];
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Counted(Signer::Certified { key, label, serial, authority }) => {
-                if keys.iter().all(|known| known.public_key != key.0) {
+/// The distinct keys by which an object is accepted; if there are none, why; and what audit mode let pass.
+fn report(verdict: &Verdict, max_refusals: usize) -> bridge::Judgement {
+    let mut keys = vec![];
+    let mut known = BTreeSet::new();
+    for signer in verdict.signers() {
+        match signer {
+            Signer::Certified { key, label, serial, authority } => {
+                if known.insert(*key) {
                     let (label, authority) = (label.clone(), authority.clone());
                     keys.push(bridge::Key { public_key: key.0, label, serial: serial.0, authority });
                 }
             }
             // Plain keys are not among what this library trusts.
-            Outcome::Counted(Signer::Plain { .. }) => {}
-            Outcome::Refused(reason) => reasons.push(reason),
+            Signer::Plain { .. } => {}
         }
     }
+    let refused = verdict.signatures.iter().filter_map(|outcome| match outcome {
+        Outcome::Refused(reason) => Some(reason),
+        Outcome::Counted(_) => None,
+    });
+    bridge::Judgement {
+        keys,
+        refusals: furthest(verdict.missing_votes.iter().chain(refused), max_refusals),
+        audited: furthest(verdict.audited.iter(), max_refusals),
+    }
+}
+
+/// The reasons of the signatures that came furthest, each sentence once.
+fn furthest<'a>(reasons: impl Iterator<Item = &'a Reason>, most: usize) -> Vec<bridge::Refusal> {
+    let mut reasons: Vec<&Reason> = reasons.collect();
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.rank()));
     let mut refusals: Vec<bridge::Refusal> = vec![];
     for reason in reasons {
-        if refusals.len() == max_refusals {
+        if refusals.len() == most {
             break;
         }
         let message = format!("{reason}; {}", reason.advice());
@@ -213,5 +238,5 @@ fn report(outcomes: &[Outcome], max_refusals: usize) -> bridge::Judgement {
             refusals.push(bridge::Refusal { code: reason.code().to_owned(), message });
         }
     }
-    bridge::Judgement { keys, refusals, audited: vec![] }
+    refusals
 }

@@ -5,8 +5,8 @@
 use crate::watched::{self, Author, Stamp};
 use nixcert_core::limits::LIST_BYTES;
 use nixcert_core::{
-    Anchors, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList, Revocations, Selector, Trust,
-    VerifiedList, base32_decode, base32_encode,
+    Anchors, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList, Revocations, Selector,
+    Trust, VerifiedList, base32_decode, base32_encode,
 };
 use nixcert_files::{Access, Existing, FileError, said};
 use rustix::fs::{FlockOperation, flock};
@@ -81,7 +81,10 @@ impl Holdings {
             }
             match entries(&path) {
                 Ok(files) => {
-                    for file in files.into_iter().filter(|file| file_name(file).is_some_and(|name| name.ends_with(SUFFIX))) {
+                    for file in files
+                        .into_iter()
+                        .filter(|file| file_name(file).is_some_and(|name| name.ends_with(SUFFIX)))
+                    {
                         let list = read_list(&file, &ca, anchors, host, cache, &mut fresh);
                         all.push(Held { path: file, ca: Some(ca), list });
                     }
@@ -115,19 +118,22 @@ impl Holdings {
         self.take(bytes, trust, now, Override::WhatIsHeld)
     }
 
-    fn take(&self, bytes: &[u8], trust: &Trust, now: u64, set_aside: Override) -> Result<Installed, HoldingsError> {
+    fn take(
+        &self,
+        bytes: &[u8],
+        trust: &Trust,
+        now: u64,
+        set_aside: Override,
+    ) -> Result<Installed, HoldingsError> {
         let list = verify(bytes, &trust.anchors, trust.host.as_ref())?;
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.directory).map_err(|error| FileError {
-            action: "make the directory",
-            path: self.directory.clone(),
-            error,
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.directory).map_err(|error| {
+            FileError { action: "make the directory", path: self.directory.clone(), error }
         })?;
         let _lock = self.lock()?;
         // Read behind the lock: another process may just have installed.
-        let held = self.read(&trust.anchors, trust.host.as_ref()).map_err(|problem| HoldingsError::Directory {
-            path: self.directory.clone(),
-            problem,
-        })?;
+        let held = self
+            .read(&trust.anchors, trust.host.as_ref())
+            .map_err(|problem| HoldingsError::Directory { path: self.directory.clone(), problem })?;
         let path = self.path_of(&list);
         let old = held.iter().find(|held| held.path == path).map(|held| held.list.clone());
         let revocations = summary(Ok(held));
@@ -138,7 +144,9 @@ impl Holdings {
             (None, _) => None,
             (Some(Ok(old)), _) => Some(old),
             (Some(Err(_)), Override::WhatIsHeld) => None,
-            (Some(Err(problem)), Override::Nothing) => return Err(HoldingsError::HeldUnreadable { path, problem }),
+            (Some(Err(problem)), Override::Nothing) => {
+                return Err(HoldingsError::HeldUnreadable { path, problem });
+            }
         };
         let replaced = old.as_ref().map(|old| old.issued());
         let action = match (&old, set_aside) {
@@ -164,7 +172,9 @@ impl Holdings {
             self.record(&installed, now)?;
             let directory = nixcert_files::parent(&installed.path);
             if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o755).create(directory) {
-                return Err(FileError { action: "make the directory", path: directory.to_owned(), error }.into());
+                return Err(
+                    FileError { action: "make the directory", path: directory.to_owned(), error }.into()
+                );
             }
             nixcert_files::write(&installed.path, bytes, Access::Public, Existing::Replace)?;
             nixcert_files::sync_directory(&self.directory)?;
@@ -298,7 +308,10 @@ fn check_not_ahead(
     let now = floors.into_iter().flatten().map(Instant::seconds).fold(clock, u64::max);
     match trust.policy.clock {
         Clock::Exact if list.issued().seconds() > now.saturating_add(AHEAD) => {
-            Err(HoldingsError::InTheFuture { issued: list.issued(), clock: nixcert_core::Judged { at: clock, clock: None } })
+            Err(HoldingsError::InTheFuture {
+                issued: list.issued(),
+                clock: nixcert_core::Judged { at: clock, clock: None },
+            })
         }
         Clock::Exact | Clock::LowerBound => Ok(()),
     }
@@ -349,11 +362,12 @@ fn read_list(
     cache: &ListCache,
     fresh: &mut BTreeMap<PathBuf, (Stamp, Result<Arc<VerifiedList>, String>)>,
 ) -> Result<Arc<VerifiedList>, String> {
-    if let (Some(stamp), Some(known @ (known_stamp, list))) = (watched::stamp(path), cache.0.get(path)) {
-        if stamp == *known_stamp && watched::is_settled(&stamp) {
-            fresh.insert(path.to_owned(), known.clone());
-            return list.clone();
-        }
+    if let (Some(stamp), Some(known @ (known_stamp, list))) = (watched::stamp(path), cache.0.get(path))
+        && stamp == *known_stamp
+        && watched::is_settled(&stamp)
+    {
+        fresh.insert(path.to_owned(), known.clone());
+        return list.clone();
     }
     let (bytes, stamp) = watched::read(path, LIST_BYTES as u64, Author::Anybody)?;
     let list = verify(&bytes, anchors, host).map_err(|error| error.to_string()).and_then(|list| {
@@ -448,7 +462,9 @@ impl HoldingsError {
     /// What would help.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::List(ListError::UntrustedCa(_)) => "name the host's trusted CA keys: --nix-conf or --trusted-ca-keys",
+            Self::List(ListError::UntrustedCa(_)) => {
+                "name the host's trusted CA keys: --nix-conf or --trusted-ca-keys"
+            }
             Self::List(ListError::Scope { .. } | ListError::Chain(_)) => {
                 "ask the CA for a certificate with the usage revoke, and sign the list again; or let the CA sign it"
             }
@@ -458,7 +474,9 @@ impl HoldingsError {
                 "make sure that this is the newest list there is, and: nixcert revocation reset"
             }
             Self::Older { .. } => "get the signer's newest list; what is held stays in force",
-            Self::Shrinks { .. } => "let the CA itself sign a list; or, if its delegate's key is stolen, revoke that",
+            Self::Shrinks { .. } => {
+                "let the CA itself sign a list; or, if its delegate's key is stolen, revoke that"
+            }
             Self::InTheFuture { .. } => {
                 "set this host's clock; if the clock is right, do not trust this list, and tell the CA's keeper"
             }

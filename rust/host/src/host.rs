@@ -65,7 +65,8 @@ impl Host {
 
     fn read_policy(&mut self) {
         let Some(path) = &self.policy_file else { return };
-        let is_known = |stamp: &Stamp| self.policy_stamp.as_ref() == Some(stamp) && watched::is_settled(stamp);
+        let is_known =
+            |stamp: &Stamp| self.policy_stamp.as_ref() == Some(stamp) && watched::is_settled(stamp);
         if watched::stamp(path).as_ref().is_some_and(is_known) {
             return;
         }
@@ -73,7 +74,6 @@ impl Host {
             Ok((bytes, stamp)) => (understand(bytes), Some(stamp)),
             Err(problem) => (Err(problem), None),
         };
-        self.policy_stamp = stamp;
         self.policy = read.map_err(|problem| format!("'{}': {problem}", path.display()));
         let (policy, broken) = match &self.policy {
             Ok(file) => (file.policy.clone(), None),
@@ -81,6 +81,7 @@ impl Host {
         };
         self.trust.policy = policy;
         self.trust.broken = self.broken.clone().or(broken);
+        self.policy_stamp = stamp;
     }
 }
 

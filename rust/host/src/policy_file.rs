@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use nixcert_core::limits::{CHAIN_CERTIFICATES, VOTES};
 use nixcert_core::{
-    Authority, AuthorityRule, Clock, Doubt, Instant, ListRules, Mode, NamePattern, NameSet, Policy, Threshold,
-    Together, Usage,
+    Authority, AuthorityRule, Clock, Doubt, Instant, ListRules, Mode, NamePattern, NameSet, Policy,
+    Threshold, Together, Usage,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,9 @@ impl PolicyFile {
     /// might have been a limit.
     pub fn parse(text: &str) -> Result<Self, PolicyFileError> {
         let file: File = toml::from_str(text).map_err(|error| PolicyFileError {
-            line: error.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1),
+            line: error
+                .span()
+                .map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1),
             problem: error.message().trim_end().replace('\n', ", "),
         })?;
         file.check().map_err(|problem| PolicyFileError { line: None, problem })
@@ -118,7 +120,9 @@ impl File {
         let has_lists = revocation_lists.is_some();
         let authorities = ca
             .into_iter()
-            .map(|(name, ca)| Ok((name.clone(), ca.check(has_lists).map_err(|problem| format!("ca.{name}: {problem}"))?)))
+            .map(|(name, ca)| {
+                Ok((name.clone(), ca.check(has_lists).map_err(|problem| format!("ca.{name}: {problem}"))?))
+            })
             .collect::<Result<BTreeMap<_, _>, String>>()?;
         let protected_names = name_set(protected_names);
         let protected_names_mode =
@@ -148,12 +152,18 @@ impl Ca {
     fn check(self, has_lists: bool) -> Result<Authority, String> {
         let missing = self.missing_list.map(Doubt::from);
         let lists = ListRules {
-            missing: missing.unwrap_or(if self.oldest_list.is_some() { Doubt::Refuse } else { Doubt::Accept }),
+            missing: missing.unwrap_or(if self.oldest_list.is_some() {
+                Doubt::Refuse
+            } else {
+                Doubt::Accept
+            }),
             unreadable: self.unreadable_list.map_or(ListRules::default().unreadable, Doubt::from),
             oldest: self.oldest_list.map(|seconds| seconds.0),
         };
         if missing == Some(Doubt::Accept) && lists.oldest.is_some() {
-            return Err("oldest-list asks for a list, and missing-list = \"accept\" for none: remove one".to_owned());
+            return Err(
+                "oldest-list asks for a list, and missing-list = \"accept\" for none: remove one".to_owned()
+            );
         }
         let asks = missing.is_some() || self.unreadable_list.is_some() || lists.oldest.is_some();
         if asks && !has_lists {
@@ -161,7 +171,9 @@ impl Ca {
                 .to_owned());
         }
         if self.usages.is_empty() {
-            return Err("usages is empty, so nothing of this CA could ever count: name some, or remove it".to_owned());
+            return Err(
+                "usages is empty, so nothing of this CA could ever count: name some, or remove it".to_owned()
+            );
         }
         Ok(Authority {
             permitted_names: self.permitted_names.into(),
@@ -178,7 +190,9 @@ impl Ca {
 impl ThresholdTable {
     fn check(self, known: &BTreeMap<String, Authority>) -> Result<Threshold, String> {
         if let Some(unknown) = self.authorities.iter().flatten().find(|name| !known.contains_key(*name)) {
-            return Err(format!("a threshold asks for votes of '{unknown}', for which there is no table [ca.{unknown}]"));
+            return Err(format!(
+                "a threshold asks for votes of '{unknown}', for which there is no table [ca.{unknown}]"
+            ));
         }
         if self.authorities.as_ref().is_some_and(BTreeSet::is_empty) {
             return Err("a threshold has an empty list of authorities, so it could never be met".to_owned());
@@ -203,7 +217,9 @@ impl TryFrom<u64> for Version {
     fn try_from(version: u64) -> Result<Self, String> {
         match version {
             1 => Ok(Self),
-            other => Err(format!("this is version {other} of the policy; this nixcert knows version 1: update it")),
+            other => {
+                Err(format!("this is version {other} of the policy; this nixcert knows version 1: update it"))
+            }
         }
     }
 }
@@ -274,7 +290,9 @@ impl TryFrom<String> for Time {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let date = |text: &str| text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+        let date = |text: &str| {
+            text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        };
         let timestamp = text.parse::<Timestamp>().ok().or_else(|| date(&text).filter(|_| text.len() == 10));
         let seconds = timestamp.and_then(|timestamp| u64::try_from(timestamp.as_second()).ok());
         seconds.and_then(|seconds| Instant::from_seconds(seconds).ok()).map(Self).ok_or_else(|| {
@@ -497,7 +515,10 @@ audit = true
         assert_eq!((other.longest_validity, other.deepest_chain), (None, 3));
         assert_eq!((other.lists.missing, other.lists.unreadable), (Doubt::Refuse, Doubt::Accept));
         let threshold = &policy.thresholds[0];
-        assert_eq!((threshold.votes, threshold.together, threshold.mode), (2, Together::SeparateVotes, Mode::Audit));
+        assert_eq!(
+            (threshold.votes, threshold.together, threshold.mode),
+            (2, Together::SeparateVotes, Mode::Audit)
+        );
         let least = PolicyFile::parse("version = 1").unwrap();
         assert_eq!(least.policy.authorities, Some(BTreeMap::new()), "a policy without a CA trusts none");
     }

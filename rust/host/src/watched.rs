@@ -120,7 +120,10 @@ fn may_be_being_written(metadata: &Metadata) -> bool {
 fn check_author(metadata: &Metadata) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != own {
-        return Err(format!("it belongs to user {}, who could change it: give it to root (chown root)", metadata.uid()));
+        return Err(format!(
+            "it belongs to user {}, who could change it: give it to root (chown root)",
+            metadata.uid()
+        ));
     }
     if metadata.mode() & 0o022 != 0 {
         return Err("others than its owner can change it: chmod go-w".to_owned());

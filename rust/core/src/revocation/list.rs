@@ -187,14 +187,16 @@ impl Entries {
     pub fn iter(&self) -> impl Iterator<Item = (Selector, Revoked)> {
         let serials = self.serials.iter().map(|(serial, revoked)| (Selector::Serial(*serial), *revoked));
         let keys = self.keys.iter().map(|(key, revoked)| (Selector::Key(*key), *revoked));
-        let labels = self.labels.iter().map(|(label, revoked)| (Selector::Label(label.to_string()), *revoked));
+        let labels =
+            self.labels.iter().map(|(label, revoked)| (Selector::Label(label.to_string()), *revoked));
         serials.chain(keys).chain(labels)
     }
 
     /// The first entry of `older` that these do not cover: what a list that only grows must not lack (FORMAT L10).
     pub fn first_lost(&self, older: &Self) -> Option<Selector> {
-        let kept =
-            |(selector, old): &(Selector, Revoked)| self.get(selector).is_some_and(|new| new.extent.covers(old.extent));
+        let kept = |(selector, old): &(Selector, Revoked)| {
+            self.get(selector).is_some_and(|new| new.extent.covers(old.extent))
+        };
         older.iter().find(|entry| !kept(entry)).map(|(selector, _)| selector)
     }
 }
@@ -251,7 +253,7 @@ impl<'a> RevocationList<'a> {
             (self.ca, vec![])
         } else {
             let certificates = self.certificates.iter().map(|bytes| bytes.to_vec()).collect();
-            let chain = VerifiedChain::verify(certificates, anchors).map_err(ListError::Chain)?;
+            let chain = VerifiedChain::verify(certificates, anchors)?;
             // L6: "that ends in the CA of the list"
             if *chain.anchor() != self.ca {
                 return Err(ListError::OtherCa(*chain.anchor()));
@@ -278,7 +280,7 @@ impl<'a> RevocationList<'a> {
         chain: &VerifiedChain,
         host: Option<&HostName>,
     ) -> Result<(PublicKey, Vec<PublicKey>), ListError> {
-        let certificates = chain.certificates().map_err(ListError::Chain)?;
+        let certificates = chain.certificates()?;
         for (position, certificate) in certificates.iter().enumerate() {
             let refuse =
                 |error| ListError::Scope { certificate: CertificateId::new(certificate, position), error };
@@ -460,7 +462,9 @@ pub enum ListError {
     #[error("something follows its signature")]
     TrailingBytes,
     /// L2.
-    #[error("its version is {0}; this verifier knows version 1: is it a revocation list? if so, update nixcert")]
+    #[error(
+        "its version is {0}; this verifier knows version 1: is it a revocation list? if so, update nixcert"
+    )]
     UnknownVersion(u8),
     /// L2.
     #[error("its algorithm is {0}; this verifier knows algorithm 1 (Ed25519)")]
@@ -503,7 +507,7 @@ pub enum ListError {
     OtherCa(PublicKey),
     /// L6.
     #[error("its signer's chain does not hold: {0}")]
-    Chain(Reason),
+    Chain(Box<Reason>),
     /// L7.
     #[error("its signer may not: {certificate} {error}")]
     Scope {
@@ -542,6 +546,12 @@ impl ListError {
             | Self::UnknownCause(_)
             | Self::CompromiseToCome => "malformed-list",
         }
+    }
+}
+
+impl From<Reason> for ListError {
+    fn from(reason: Reason) -> Self {
+        Self::Chain(Box::new(reason))
     }
 }
 

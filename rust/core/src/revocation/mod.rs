@@ -163,7 +163,8 @@ fn entries_for<'a>(
     let entries = &list.entries;
     let by_serial =
         entries.serial(certificate.serial).map(|revoked| (Selector::Serial(certificate.serial), revoked));
-    let by_key = entries.key(&certificate.subject).map(|revoked| (Selector::Key(certificate.subject), revoked));
+    let by_key =
+        entries.key(&certificate.subject).map(|revoked| (Selector::Key(certificate.subject), revoked));
     let label = certificate.label.as_str();
     let by_label = entries.label(label).map(|revoked| (Selector::Label(label.to_owned()), revoked));
     by_serial.into_iter().chain(by_key).chain(by_label)
@@ -207,7 +208,9 @@ pub enum RevocationError {
         problem: String,
     },
     /// L12.
-    #[error("the newest revocation list of the CA '{ca}' is of {issued}, which this host's policy calls too old")]
+    #[error(
+        "the newest revocation list of the CA '{ca}' is of {issued}, which this host's policy calls too old"
+    )]
     ListTooOld {
         /// The CA's name.
         ca: String,
