@@ -19,6 +19,7 @@ pub(crate) struct NixConf {
     pub(crate) public_keys: Vec<String>,
     pub(crate) ca_keys: Vec<String>,
     pub(crate) host: Option<String>,
+    pub(crate) policy_file: Option<String>,
     /// Whether `public_keys` begins with Nix's default.
     pub(crate) default_public_key: bool,
 }
@@ -29,6 +30,7 @@ impl Default for NixConf {
             public_keys: vec![DEFAULT_PUBLIC_KEY.to_owned()],
             ca_keys: Vec::new(),
             host: None,
+            policy_file: None,
             default_public_key: true,
         }
     }
@@ -81,10 +83,16 @@ impl NixConf {
             }
             "trusted-ca-keys" => self.ca_keys = owned().collect(),
             "extra-trusted-ca-keys" => self.ca_keys.extend(owned()),
-            "ca-host-name" => self.host = Some(value.join(" ")).filter(|name| !name.is_empty()),
+            "ca-host-name" => self.host = text(value),
+            "ca-policy-file" => self.policy_file = text(value),
             _ => {}
         }
     }
+}
+
+/// A setting of one value; empty is none.
+fn text(value: &[&str]) -> Option<String> {
+    Some(value.join(" ")).filter(|text| !text.is_empty())
 }
 
 fn relative_to(file: &Path, included: &str) -> PathBuf {
@@ -109,15 +117,20 @@ mod tests {
         let conf = read(&[(
             "nix.conf",
             "# comment\n\ntrusted-ca-keys = a:1 b:2 # not c:3\n  trusted-ca-keys\t=  d:4\nextra-trusted-ca-keys = e:5\n\
-             extra-trusted-public-keys = x:1\nca-host-name = web-1\nother = x = y\n",
+             extra-trusted-public-keys = x:1\nca-host-name = web-1\nca-policy-file = /etc/a  b.toml\nother = x = y\n",
         )])
         .unwrap();
         assert_eq!(conf.ca_keys, ["d:4", "e:5"]);
         assert_eq!(conf.public_keys, [DEFAULT_PUBLIC_KEY, "x:1"]);
         assert_eq!(conf.host.as_deref(), Some("web-1"));
+        assert_eq!(conf.policy_file.as_deref(), Some("/etc/a b.toml"));
 
-        let conf = read(&[("nix.conf", "extra-trusted-public-keys = x:1\ntrusted-public-keys =\n")]).unwrap();
-        assert_eq!((conf.public_keys, conf.default_public_key), (vec![], false));
+        let conf = read(&[(
+            "nix.conf",
+            "extra-trusted-public-keys = x:1\ntrusted-public-keys =\nca-policy-file =\n",
+        )]);
+        let conf = conf.unwrap();
+        assert_eq!((conf.public_keys, conf.default_public_key, conf.policy_file), (vec![], false, None));
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn run(args: VerifyArgs) -> Result {
-    let trust = trust::require(args.trust.load()?)?;
+    let trust = args.trust.load()?;
+    trust::require(&trust)?;
     let (_, times) = args.when.resolve()?;
     let mut run = Run {
         trust,

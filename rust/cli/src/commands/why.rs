@@ -7,7 +7,7 @@ use crate::narinfos::{Block, Blocks};
 use crate::nix::Nix;
 use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
 use crate::time::WhenArgs;
-use crate::trust::{self, TrustArgs};
+use crate::trust::{self, Loaded, TrustArgs};
 use nixcert_core::{
     Certificate, ChainCache, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath, Times,
     Trust, base64_decode, judge,
@@ -58,7 +58,8 @@ pub(crate) struct WhyArgs {
 }
 
 pub(crate) fn run(args: WhyArgs) -> Result {
-    let trust = trust::require(args.trust.load_or_this_machine()?)?;
+    let Loaded { trust, lists: _ } = args.trust.load_or_this_machine()?;
+    trust::require(&trust)?;
     let (now, times) = args.when.resolve()?;
     let judge = Judge { trust, now, times };
     let explanations = match store_path(&args.what) {
