@@ -1,8 +1,11 @@
 //! What went wrong, why, and what to do; and what the process says in the end.
 
 use crate::output::{HELP, REFUSED, printable};
+use nixcert_core::Selector;
 use nixcert_files::FileError;
-use nixcert_issue::{CaError, DraftError, IssueError, LogError, RenewalError, SealError, SecretKeyError};
+use nixcert_issue::{
+    CaError, ChangeError, DraftError, IssueError, LogError, OwnListError, RenewalError, SealError, SecretKeyError,
+};
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -157,6 +160,33 @@ impl From<RenewalError> for Error {
     }
 }
 
+impl From<OwnListError> for Error {
+    fn from(error: OwnListError) -> Self {
+        match error {
+            OwnListError::File(error) => error.into(),
+            OwnListError::Unusable { .. } | OwnListError::Missing { .. } | OwnListError::Older { .. } => {
+                Self::new(error).help(
+                    "restore it from your backup; or take the newest that a host holds: nixcert revoke --ca DIR \
+                     --refresh --previous LIST. Without it, what was revoked would be forgotten",
+                )
+            }
+        }
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Self {
+        let help = match error {
+            ChangeError::DelegateTakesBack => "only the CA itself can, in its own list, what that list says",
+            ChangeError::NotRevoked { .. } => "'nixcert revocation show LIST' shows what it revokes",
+            ChangeError::Itself => "take the key out of trusted-ca-keys on every host, and make another CA",
+            ChangeError::ToCome { .. } => "name the first second in which somebody else may have had the key",
+            ChangeError::LastSecond => "correct the clock, and begin anew with --first; hosts need 'revocation reset'",
+        };
+        Self::refused(error).help(help)
+    }
+}
+
 impl From<DraftError> for Error {
     fn from(error: DraftError) -> Self {
         Self::new(error).help("correct what was asked for")
@@ -220,6 +250,17 @@ impl From<IssueError> for Error {
         match error {
             IssueError::Log(error) => error.into(),
             IssueError::Draft(error) => error.into(),
+            IssueError::OwnList(error) => error.into(),
+            IssueError::Revoked { ref selector, .. } => {
+                let help = match selector {
+                    Selector::Label(label) => format!(
+                        "choose another --label; or, if '{label}' was revoked by mistake: nixcert revoke --ca DIR \
+                         --withdraw label:{label}"
+                    ),
+                    Selector::Key(_) | Selector::Serial(_) => "have a new key made, and a request with that".to_owned(),
+                };
+                Self::refused(error).help(help)
+            }
             IssueError::Trust(_) => Self::new(error),
             IssueError::NotCertified { .. } => Self::refused(error).help(
                 "have its ca.request certified (nixcert issue --usage issue,import-paths …), and install the answer with \

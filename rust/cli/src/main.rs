@@ -53,6 +53,10 @@ enum Command {
     Request(commands::request::RequestArgs),
     Issue(Box<commands::issue::IssueArgs>),
     Attach(commands::attach::AttachArgs),
+    Revoke(Box<commands::revoke::RevokeArgs>),
+    /// Show, ask, verify and install revocation lists
+    #[command(subcommand)]
+    Revocation(commands::revocation::RevocationCommand),
     Rewrap(commands::rewrap::RewrapArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
@@ -76,6 +80,8 @@ fn main() -> ExitCode {
         Command::Request(args) => commands::request::run(args),
         Command::Issue(args) => commands::issue::run(*args),
         Command::Attach(args) => commands::attach::run(args),
+        Command::Revoke(args) => commands::revoke::run(&args),
+        Command::Revocation(command) => commands::revocation::run(command),
         Command::Rewrap(args) => commands::rewrap::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),

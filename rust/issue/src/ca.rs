@@ -7,6 +7,8 @@
 //! ca.request       an intermediate's request, for the CA above it
 //! ca.certificate   an intermediate's certificates, once it has them
 //! issued.jsonl     one line for each certificate, only ever appended to
+//! revocation.list  a root's newest revocation list, once it has one
+//! lists.jsonl      one line for each revocation list, only ever appended to
 //! ```
 
 use nixcert_files::{self as files, Access, Existing, FileError};
@@ -271,6 +273,16 @@ impl Ca {
             CaKind::Root => Err(CaError::RootNeedsNone),
             CaKind::Intermediate => self.read_chain(certificate.as_bytes()),
         }
+    }
+
+    /// Where a root's newest revocation list is.
+    pub fn revocation_list_path(&self) -> PathBuf {
+        self.path.join("revocation.list")
+    }
+
+    /// Where it is written down which lists there were.
+    pub fn lists_log_path(&self) -> PathBuf {
+        self.path.join("lists.jsonl")
     }
 
     /// Install the certificate of an intermediate, after trying that a host which trusts the root would follow it.

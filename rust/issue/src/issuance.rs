@@ -3,11 +3,12 @@
 use crate::ca::{Ca, CaKind};
 use crate::draft::{Draft, DraftError, random_serial};
 use crate::log::{Log, LogError, Record};
+use crate::revocation::OwnListError;
 use crate::secret_key::SecretKey;
 use nixcert_core::limits::CHAIN_CERTIFICATES;
 use nixcert_core::{
-    Anchors, Certificate, CertificateName, Instant, Label, NameError, PublicKey, Reason, TrustError, Usage,
-    VerifiedChain,
+    Anchors, Certificate, CertificateName, Entries, Instant, Label, NameError, PublicKey, Reason, Revoked,
+    Selector, TrustError, Usage, VerifiedChain, VerifiedList,
 };
 
 /// Whether a label may pass to another key.
@@ -24,23 +25,32 @@ pub enum LabelPolicy {
 pub struct Issuance<'a> {
     ca: &'a Ca,
     log: Log,
+    revoked: Entries,
 }
 
 impl<'a> Issuance<'a> {
     /// Lock the CA's log. `waiting` is called if another process has it.
     ///
     /// # Errors
-    /// [`IssueError`] if the log cannot be read, or the CA is an intermediate without a certificate.
+    /// [`IssueError`] if the log or the CA's own revocation list cannot be read, or the CA is an intermediate without a
+    /// certificate.
     pub fn begin(ca: &'a Ca, waiting: impl FnOnce()) -> Result<Self, IssueError> {
         if ca.kind() == CaKind::Intermediate && ca.chain().is_empty() {
             return Err(IssueError::NotCertified { name: ca.name().to_owned() });
         }
-        Ok(Self { ca, log: ca.lock(waiting)? })
+        let log = ca.lock(waiting)?;
+        let revoked = ca.revocation_list()?.as_ref().map(VerifiedList::entries).cloned().unwrap_or_default();
+        Ok(Self { ca, log, revoked })
     }
 
     /// What was issued before.
     pub fn records(&self) -> &[Record] {
         self.log.records()
+    }
+
+    /// What the CA's own list revokes; nothing, for an intermediate, which has none.
+    pub fn revoked(&self) -> &Entries {
+        &self.revoked
     }
 
     /// Check a draft against the format, against the CA's own certificates, and against what was issued before.
@@ -50,6 +60,12 @@ impl<'a> Issuance<'a> {
     pub fn check(&self, draft: &Draft, labels: LabelPolicy) -> Result<(), IssueError> {
         draft.check(&self.ca.public())?;
         check_label(draft, self.log.records(), labels)?;
+        // What a list revokes by key or label, it revokes "those to come included" (FORMAT L4).
+        for selector in [Selector::Key(draft.subject), Selector::Label(draft.label.clone())] {
+            if let Some(revoked) = self.revoked.get(&selector) {
+                return Err(IssueError::Revoked { selector, revoked });
+            }
+        }
         let issuers: Vec<Certificate<'_>> = self
             .ca
             .chain()
@@ -195,6 +211,17 @@ pub enum IssueError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The CA's own revocation list.
+    #[error(transparent)]
+    OwnList(#[from] OwnListError),
+    /// What the list says.
+    #[error("the CA's own list revokes this {selector} ({}; {}), so a host that holds the list would refuse the certificate", .revoked.extent, .revoked.cause)]
+    Revoked {
+        /// Key or label.
+        selector: Selector,
+        /// From when, and why.
+        revoked: Revoked,
+    },
     /// The certificate itself.
     #[error(transparent)]
     Draft(#[from] DraftError),

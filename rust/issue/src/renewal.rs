@@ -4,7 +4,8 @@ use crate::ca::Ca;
 use crate::draft::Draft;
 use crate::log::Record;
 use nixcert_core::{
-    Anchors, Certificate, CertificateName, Instant, List, PublicKey, Reason, Usage, VerifiedChain,
+    Anchors, Certificate, CertificateName, Entries, Instant, List, PublicKey, Reason, Revoked, Selector,
+    Serial, Usage, VerifiedChain, base64_decode,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,21 +64,30 @@ pub enum Left {
     Expired,
     /// The key has a later certificate with other limits.
     Later(Box<Record>),
+    /// The CA's own list revokes it: what is signed in its place would be refused, or undo that.
+    Revoked {
+        /// By what.
+        selector: Selector,
+        /// From when, and why.
+        revoked: Revoked,
+    },
 }
 
 impl Plan {
-    /// Decide what is due. With `anyway`, so is what has more than half of its time left, or a successor.
+    /// Decide what is due. With `anyway`, so is what has more than half of its time left, or a successor; what the CA's own
+    /// list revokes never is.
     ///
     /// # Errors
     /// [`RenewalError`] if what was named is not there, or may never be renewed.
     pub fn new(
         ca: &Ca,
         records: &[Record],
+        revoked: &Entries,
         choice: &Choice,
         now: Instant,
         anyway: bool,
     ) -> Result<Self, RenewalError> {
-        let planner = Planner { ca, records, now, anyway };
+        let planner = Planner { ca, records, revoked, now, anyway };
         let steps = match choice {
             Choice::Labels(labels) => {
                 once(labels).map(|label| planner.label(label)).collect::<Result<_, _>>()?
@@ -100,20 +110,29 @@ fn once(named: &[String]) -> impl Iterator<Item = &String> {
 struct Planner<'a> {
     ca: &'a Ca,
     records: &'a [Record],
+    revoked: &'a Entries,
     now: Instant,
     anyway: bool,
 }
 
 impl<'a> Planner<'a> {
-    /// The latest certificate of a label: the one whose key has the label now, and whose limits hold.
+    /// The latest certificate of a label: the one whose key has the label now.
     fn latest(&self, label: &str) -> Option<&'a Record> {
         self.records.iter().rev().find(|record| record.label == label)
+    }
+
+    /// The latest certificate of the key that has the label now which is not revoked: the one whose limits hold. (A
+    /// certificate that was a mistake is revoked by its serial, and then the one before it holds again.)
+    fn latest_in_force(&self, label: &str) -> Option<&'a Record> {
+        let subject = &self.latest(label)?.subject;
+        let of_the_key = |record: &&Record| record.label == label && record.subject == *subject;
+        self.records.iter().rev().filter(of_the_key).find(|record| revoked_by(self.revoked, record).is_none())
     }
 
     fn label(&self, label: &str) -> Result<Step, RenewalError> {
         let record =
             self.latest(label).ok_or_else(|| RenewalError::UnknownLabel { label: label.to_owned() })?;
-        self.named(record)
+        self.named(self.latest_in_force(label).unwrap_or(record))
     }
 
     fn serial(&self, serial: &str) -> Result<Step, RenewalError> {
@@ -129,7 +148,8 @@ impl<'a> Planner<'a> {
                 by: Box::new(latest.clone()),
             });
         }
-        if latest.serial == record.serial || self.anyway {
+        let latest = self.latest_in_force(&record.label).unwrap_or(record);
+        if latest.serial == record.serial || self.anyway || revoked_by(self.revoked, record).is_some() {
             return self.named(record);
         }
         let current = self.read(latest)?;
@@ -141,6 +161,9 @@ impl<'a> Planner<'a> {
 
     /// Somebody named it: it is renewed even if it has expired.
     fn named(&self, record: &Record) -> Result<Step, RenewalError> {
+        if let Some((selector, revoked)) = revoked_by(self.revoked, record) {
+            return Ok(Step::Leave { record: record.clone(), why: Left::Revoked { selector, revoked } });
+        }
         let current = self.read(record)?;
         if self.anyway || !self.is_fresh(&current) {
             return Ok(Step::Renew(current));
@@ -164,6 +187,14 @@ impl<'a> Planner<'a> {
             }
             let current = self.read(record)?;
             let ends = current.terms.not_after;
+            if let Some((selector, revoked)) = revoked_by(self.revoked, record) {
+                if self.now < ends && ends <= end {
+                    let why = Left::Revoked { selector, revoked };
+                    steps.push(Step::Leave { record: record.clone(), why });
+                }
+                continue;
+            }
+            let last = self.latest_in_force(&record.label).unwrap_or(last);
             if last.serial != record.serial {
                 // Its successor is looked at by itself; one with other limits is not silently taken for one.
                 let in_force = self.now < ends && ends <= end;
@@ -240,6 +271,23 @@ impl<'a> Planner<'a> {
         }
         Ok(Current { record: record.clone(), terms: terms(&certificate) })
     }
+}
+
+/// What a list says of a certificate in the log: by key, by label, or by serial.
+pub fn revoked_by(list: &Entries, record: &Record) -> Option<(Selector, Revoked)> {
+    selectors_of(record)
+        .into_iter()
+        .find_map(|selector| list.get(&selector).map(|revoked| (selector, revoked)))
+}
+
+/// All that an entry could revoke a certificate in the log by. What cannot be read is left out: reading the certificate
+/// itself says so.
+pub fn selectors_of(record: &Record) -> Vec<Selector> {
+    let key = base64_decode(record.subject.as_bytes()).and_then(|bytes| bytes.try_into().ok());
+    let key = key.map(|key| Selector::Key(PublicKey(key)));
+    let serial = u64::from_str_radix(&record.serial, 16).ok().map(|serial| Selector::Serial(Serial(serial)));
+    let label = Some(Selector::Label(record.label.clone()));
+    [key, label, serial].into_iter().flatten().collect()
 }
 
 /// Whether this CA's key signed a certificate.

@@ -1,11 +1,25 @@
-//! Writing revocation lists (FORMAT section 11).
+//! Writing revocation lists (FORMAT section 11), and the one that a CA keeps of its own.
 
+use crate::ca::{Ca, CaKind};
+use crate::log::Log;
 use crate::secret_key::SecretKey;
+use nixcert_core::limits::LIST_BYTES;
 use nixcert_core::{
-    ALGORITHM_ED25519, Entries, Extent, Instant, ListError, PublicKey, REVOCATION_CONTEXT, RevocationList,
-    Revoked, Selector, VERSION,
+    ALGORITHM_ED25519, Anchors, Entries, Extent, Instant, ListError, PublicKey, REVOCATION_CONTEXT,
+    RevocationList, Revoked, Selector, VERSION, VerifiedList,
 };
+use nixcert_files::{self as files, Access, Existing, FileError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What a line of `lists.jsonl` says its layout is.
+const SCHEMA: u32 = 1;
+
+/// How far a list may be ahead of a host's clock, in seconds (FORMAT L10).
+pub const AHEAD: u64 = 86_400;
 
 /// A list to be: everything but the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,16 +86,279 @@ impl ListDraft {
     }
 }
 
+/// What shall be different in the next list.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// What is to be revoked.
+    pub revoke: Vec<(Selector, Revoked)>,
+    /// What is not to be revoked any longer. It is done first, so that what is named in both is revoked anew.
+    pub take_back: Vec<Selector>,
+}
+
+/// The next list of a signer, and how it differs from the one before.
+#[derive(Clone, Debug)]
+pub struct NextList {
+    /// The list to be.
+    pub draft: ListDraft,
+    /// What it revokes, or revokes more of, than the one before.
+    pub new: Vec<(Selector, Revoked)>,
+    /// What was asked for, and is revoked already, at least as far: with what the list says.
+    pub already: Vec<(Selector, Revoked)>,
+    /// What it revokes no longer.
+    pub taken_back: Vec<(Selector, Revoked)>,
+}
+
+impl NextList {
+    /// Put the next list together. "Later issue time" (FORMAT L10): a second after the last one's, if that is later than now.
+    /// The chain is the signer's; empty for the CA itself.
+    ///
+    /// # Errors
+    /// [`ChangeError`] names what cannot be.
+    pub fn new(
+        ca: PublicKey,
+        certificates: Vec<Vec<u8>>,
+        base: Option<(Instant, &Entries)>,
+        changes: &Changes,
+        now: Instant,
+    ) -> Result<Self, ChangeError> {
+        let mut entries = base.map(|(_, entries)| ListDraft::entries_of(entries)).unwrap_or_default();
+        let mut taken_back = Vec::new();
+        for selector in &changes.take_back {
+            // "who holds a delegate's key can add, and take back nothing" (FORMAT L9)
+            if !certificates.is_empty() {
+                return Err(ChangeError::DelegateTakesBack);
+            }
+            match entries.remove(selector) {
+                Some(revoked) => taken_back.push((selector.clone(), revoked)),
+                None if taken_back.iter().any(|(known, _)| known == selector) => {}
+                None => return Err(ChangeError::NotRevoked { selector: selector.clone() }),
+            }
+        }
+        let (mut new, mut already) = (Vec::new(), Vec::new());
+        for (selector, revoked) in &changes.revoke {
+            if *selector == Selector::Key(ca) {
+                return Err(ChangeError::Itself);
+            }
+            match revoked.extent {
+                Extent::Compromised { since } if since > now => return Err(ChangeError::ToCome { since }),
+                Extent::Compromised { .. } | Extent::Retired => {}
+            }
+            match entries.get(selector) {
+                // A list never says less by being asked for less: that takes a withdrawal. The cause decides nothing.
+                Some(known) if known.extent.covers(revoked.extent) => {
+                    already.push((selector.clone(), *known))
+                }
+                Some(_) | None => {
+                    entries.insert(selector.clone(), *revoked);
+                    new.push((selector.clone(), *revoked));
+                }
+            }
+        }
+        let issued = match base {
+            Some((last, _)) if last >= now => Instant::from_seconds(last.seconds().saturating_add(1))
+                .map_err(|_| ChangeError::LastSecond)?,
+            Some(_) | None => now,
+        };
+        Ok(Self { draft: ListDraft { ca, certificates, issued, entries }, new, already, taken_back })
+    }
+
+    /// Whether it says anything that the list before did not.
+    pub fn differs(&self) -> bool {
+        !self.new.is_empty() || !self.taken_back.is_empty()
+    }
+}
+
+/// Why a list cannot be changed so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// L9.
+    #[error("a delegate cannot take back a revocation: hosts accept only lists of it that grow")]
+    DelegateTakesBack,
+    /// There is nothing to take back.
+    #[error("the list does not revoke {selector}, so there is nothing to take back")]
+    NotRevoked {
+        /// What was named.
+        selector: Selector,
+    },
+    /// The CA's own key.
+    #[error("this is the key of the CA itself, and no list can revoke that")]
+    Itself,
+    /// L5.
+    #[error("{since} is still to come: a list cannot say that something will be compromised")]
+    ToCome {
+        /// The time that was named.
+        since: Instant,
+    },
+    /// C1.
+    #[error("the last list is of the end of the year 9999, so none can follow it")]
+    LastSecond,
+}
+
+/// One list, in `lists.jsonl`.
+#[derive(Serialize, Deserialize)]
+struct ListRecord {
+    schema: u32,
+    time: String,
+    issued: String,
+    issued_seconds: u64,
+    entries: usize,
+    new: Vec<String>,
+    taken_back: Vec<String>,
+}
+
+impl Ca {
+    /// The list that this CA signed last, or none. An intermediate has none: its key signs certificates only.
+    ///
+    /// # Errors
+    /// [`OwnListError`] if it is not the one that it should be: what it revokes would be forgotten.
+    pub fn revocation_list(&self) -> Result<Option<VerifiedList>, OwnListError> {
+        if self.kind() == CaKind::Intermediate {
+            return Ok(None);
+        }
+        let last = last_record(&self.lists_log_path())?;
+        let path = self.revocation_list_path();
+        if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return match last {
+                Some(last) => Err(OwnListError::Missing { path, issued: last.issued }),
+                None => Ok(None),
+            };
+        }
+        let list = self.read_own_list(&path)?;
+        match last {
+            Some(last) if list.issued().seconds() < last.issued_seconds => {
+                Err(OwnListError::Older { path, issued: list.issued(), last: last.issued })
+            }
+            Some(_) | None => Ok(Some(list)),
+        }
+    }
+
+    /// Read a list, wherever it is, that this CA itself signed.
+    ///
+    /// # Errors
+    /// [`OwnListError`] if it is anything else.
+    pub fn read_own_list(&self, path: &Path) -> Result<VerifiedList, OwnListError> {
+        let fault = |problem: String| OwnListError::Unusable { path: path.to_owned(), problem };
+        let bytes = files::read(path, LIST_BYTES as u64)?;
+        let mut anchors = Anchors::default();
+        anchors.add(&self.trusted_entry()).map_err(|error| fault(error.to_string()))?;
+        let list = RevocationList::parse(&bytes).and_then(|list| list.verify(&anchors, None));
+        let list = list.map_err(|error| fault(error.to_string()))?;
+        if list.is_of_the_ca() {
+            Ok(list)
+        } else {
+            Err(fault("a delegate signed it, not the CA itself".to_owned()))
+        }
+    }
+
+    /// Keep a list that was just signed, in place of the last one: whole, on disk, and written down. The log is there to show
+    /// that the CA is locked.
+    ///
+    /// # Errors
+    /// [`FileError`]; then the list must not be handed out.
+    pub fn keep_list(
+        &self,
+        _locked: &Log,
+        list: &[u8],
+        next: &NextList,
+        now: Instant,
+    ) -> Result<(), FileError> {
+        files::write(&self.revocation_list_path(), list, Access::Public, Existing::Replace)?;
+        let words = |entries: &[(Selector, Revoked)]| {
+            entries.iter().map(|(selector, revoked)| format!("{selector}, {}", revoked.extent)).collect()
+        };
+        let record = ListRecord {
+            schema: SCHEMA,
+            time: now.to_string(),
+            issued: next.draft.issued.to_string(),
+            issued_seconds: next.draft.issued.seconds(),
+            entries: next.draft.entries.len(),
+            new: words(&next.new),
+            taken_back: words(&next.taken_back),
+        };
+        let path = self.lists_log_path();
+        let fault = |error| FileError { action: "append to", path: path.clone(), error };
+        let mut line = serde_json::to_vec(&record).map_err(|error| fault(error.into()))?;
+        line.push(b'\n');
+        // What an interrupted process left behind the last whole line would spoil this one.
+        let whole = whole_lines(&read_or_nothing(&path)?).len() as u64;
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(fault)?;
+        let written = file.set_len(whole).and_then(|()| file.write_all(&line)).and_then(|()| file.sync_all());
+        written.map_err(fault)?;
+        files::sync_directory(self.path())
+    }
+}
+
+fn read_or_nothing(path: &Path) -> Result<Vec<u8>, FileError> {
+    match files::read(path, u64::MAX) {
+        Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn whole_lines(contents: &[u8]) -> &[u8] {
+    let end = contents.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    contents.get(..end).unwrap_or_default()
+}
+
+fn last_record(path: &Path) -> Result<Option<ListRecord>, OwnListError> {
+    let contents = read_or_nothing(path)?;
+    let Some(line) = whole_lines(&contents).split(|byte| *byte == b'\n').rev().find(|line| !line.is_empty())
+    else {
+        return Ok(None);
+    };
+    match serde_json::from_slice::<ListRecord>(line) {
+        Ok(record) if record.schema == SCHEMA => Ok(Some(record)),
+        Ok(record) => Err(OwnListError::Unusable {
+            path: path.to_owned(),
+            problem: format!("its last line has schema {}, not {SCHEMA}", record.schema),
+        }),
+        Err(error) => Err(OwnListError::Unusable { path: path.to_owned(), problem: error.to_string() }),
+    }
+}
+
+/// Why a CA's own list cannot be used. The next list grows from it, and no certificate is issued that it revokes.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnListError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not what it should be.
+    #[error("'{}' cannot be used: {problem}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It was there.
+    #[error("the CA's revocation list of {issued} is gone: there is no '{}'", path.display())]
+    Missing {
+        /// Where it was.
+        path: PathBuf,
+        /// When the last one was issued.
+        issued: String,
+    },
+    /// It is not the last one.
+    #[error("'{}' is the CA's revocation list of {issued}, and there was a later one, of {last}", path.display())]
+    Older {
+        /// Where it is.
+        path: PathBuf,
+        /// When it was issued.
+        issued: Instant,
+        /// When the last one was issued.
+        last: String,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nixcert_core::{Anchors, Cause, Serial};
+    use nixcert_core::{Cause, Serial};
 
     fn draft(ca: &SecretKey) -> ListDraft {
         let retired = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
         let since = Instant::from_seconds(50).unwrap();
-        let compromised =
-            Revoked { extent: Extent::Compromised { since }, cause: Cause::KeyCompromise };
+        let compromised = Revoked { extent: Extent::Compromised { since }, cause: Cause::KeyCompromise };
         ListDraft {
             ca: ca.public(),
             certificates: vec![],

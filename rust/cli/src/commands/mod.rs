@@ -8,6 +8,8 @@ pub(crate) mod issue;
 pub(crate) mod key;
 pub(crate) mod renew;
 pub(crate) mod request;
+pub(crate) mod revocation;
+pub(crate) mod revoke;
 pub(crate) mod rewrap;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &IssueArgs) -> Result {
 
     let mut issuance =
         Issuance::begin(&ca, || output::note("waiting for another nixcert that uses this CA"))?;
-    let plan = Plan::new(&ca, issuance.records(), &choice, now, args.renewal.anyway)?;
+    let plan = Plan::new(&ca, issuance.records(), issuance.revoked(), &choice, now, args.renewal.anyway)?;
     let mut renewals = Vec::new();
     let mut to_hand_out = Vec::new();
     let mut left = false;
@@ -303,6 +303,10 @@ fn reason_to_leave(record: &Record, why: &Left) -> String {
             "serial {serial} was not renewed: {label} has a later certificate, serial {}, valid until {} \
              (--serial {serial} --anyway renews it)",
             later.serial, later.not_after
+        ),
+        Left::Revoked { selector, revoked } => format!(
+            "{label} was not renewed: the CA's own list revokes serial {serial} (by {selector}; {})",
+            revoked.extent
         ),
     }
 }
