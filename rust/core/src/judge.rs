@@ -7,12 +7,12 @@ use crate::key::PublicKey;
 use crate::label::Serial;
 use crate::limits::CHECKED_SIGNATURES;
 use crate::name::{CertificateName, is_certificate_name};
-use crate::object::{Object, ObjectKind, shorten};
+use crate::object::{Object, ObjectKind, StorePath, shorten};
 use crate::policy::{Mode, Objection, Threshold, VotesError};
 use crate::reason::{CertificateId, Reason, ScopeError, SignatureError};
 use crate::scope::{check_host, expired, outside_validity, valid_at};
 use crate::time::{Moment, Times};
-use crate::trust::Trust;
+use crate::trust::{Anchors, Trust};
 use crate::votes::{self, Found, Voter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -128,8 +128,8 @@ pub fn judge<S: AsRef<[u8]>>(
 ) -> Verdict {
     let mut judgement = Judgement {
         object,
+        inquiry: Inquiry { kind: object.kind(), path: object.store_path(), trust, times },
         trust,
-        times,
         cache,
         refused_chains: BTreeMap::new(),
         checks_left: CHECKED_SIGNATURES,
@@ -144,17 +144,17 @@ pub fn judge<S: AsRef<[u8]>>(
         let signature = signatures.get(index).map(AsRef::as_ref).unwrap_or_default();
         outcomes.insert(index, judgement.signature(signature));
     }
-    judgement.apply_policy(outcomes.into_values().collect())
+    judgement.inquiry.apply_policy(outcomes.into_values().collect())
 }
 
 /// A signature that counts, as far as it goes by itself.
-enum Good {
+pub(crate) enum Good {
     Plain(Signer),
     Certified(Vouched),
 }
 
 /// A certificate signature that counts by all but the host's policy.
-struct Vouched {
+pub(crate) struct Vouched {
     chain: Arc<VerifiedChain>,
     signer: Signer,
     leaf: CertificateId,
@@ -170,8 +170,8 @@ impl Vouched {
 
 struct Judgement<'a> {
     object: &'a Object,
+    inquiry: Inquiry<'a>,
     trust: &'a Trust,
-    times: Times,
     cache: &'a mut ChainCache,
     /// Chains that were found bad for this object's signatures, so that junk is not checked twice.
     refused_chains: BTreeMap<Vec<u8>, Reason>,
@@ -222,22 +222,70 @@ impl Judgement<'_> {
             return Err(Reason::Configuration(error.clone()));
         }
         let chain = self.chain(name)?;
-        let certificates = chain.certificates()?;
-        let leaf = certificates.first().ok_or(ChainError::Empty)?;
-        let (label, _) = CertificateName::parts(name)?;
-        // N3: "LABEL MUST equal the label in the leaf."
-        if label != leaf.label {
-            return Err(SignatureError::LabelMismatch {
-                name: label.to_string(),
-                certificate: leaf.label.to_string(),
-            }
-            .into());
-        }
+        let leaf = check_label(name, &chain)?;
         // D1: "the signature is valid for the leaf's subject key and the fingerprint"
         self.count_check()?;
         if !chain.verifies(self.object.fingerprint(), payload) {
-            return Err(Reason::BadSignature { certificate: Some(CertificateId::new(leaf, 0)) });
+            return Err(Reason::BadSignature { certificate: Some(leaf) });
         }
+        self.inquiry.vouch(chain)
+    }
+
+    /// The verified chain of a name: remembered, or checked now.
+    fn chain(&mut self, name: &[u8]) -> Result<Arc<VerifiedChain>, Reason> {
+        let (_, certificates) = CertificateName::parts(name)?;
+        if let Some(chain) = self.cache.get(certificates, &self.trust.anchors) {
+            return Ok(chain);
+        }
+        if let Some(reason) = self.refused_chains.get(certificates) {
+            return Err(reason.clone());
+        }
+        match verify_chain(name, &self.trust.anchors) {
+            Ok(chain) => {
+                let chain = Arc::new(chain);
+                self.cache.insert(certificates, Arc::clone(&chain));
+                Ok(chain)
+            }
+            Err(reason) => {
+                self.refused_chains.insert(certificates.to_vec(), reason.clone());
+                Err(reason)
+            }
+        }
+    }
+}
+
+/// The chain in a name (FORMAT section 5).
+pub(crate) fn verify_chain(name: &[u8], anchors: &Anchors) -> Result<VerifiedChain, Reason> {
+    let certificates = CertificateName::parse(name)?.certificates().to_vec();
+    VerifiedChain::verify(certificates, anchors)
+}
+
+/// N3: "LABEL MUST equal the label in the leaf."
+pub(crate) fn check_label(name: &[u8], chain: &VerifiedChain) -> Result<CertificateId, Reason> {
+    let certificates = chain.certificates()?;
+    let leaf = certificates.first().ok_or(ChainError::Empty)?;
+    let (label, _) = CertificateName::parts(name)?;
+    if label == leaf.label {
+        Ok(CertificateId::new(leaf, 0))
+    } else {
+        let (name, certificate) = (label.to_string(), leaf.label.to_string());
+        Err(SignatureError::LabelMismatch { name, certificate }.into())
+    }
+}
+
+/// All that is asked about a chain behind D1: here no signature of an object is known any more.
+pub(crate) struct Inquiry<'a> {
+    pub(crate) kind: ObjectKind,
+    pub(crate) path: &'a StorePath,
+    pub(crate) trust: &'a Trust,
+    pub(crate) times: Times,
+}
+
+impl Inquiry<'_> {
+    /// D2 to D4, D8, D9; and what D10 will be about.
+    pub(crate) fn vouch(&self, chain: Arc<VerifiedChain>) -> Result<Vouched, Reason> {
+        let certificates = chain.certificates()?;
+        let leaf = certificates.first().ok_or(ChainError::Empty)?;
         let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
         // D8: "*now* is the host's time for the chain's CA (T1)"
         let floors = [self.trust.policy.earliest_time, self.trust.revocations.newest(chain.anchor())];
@@ -260,13 +308,12 @@ impl Judgement<'_> {
             serial: leaf.serial,
             authority,
         };
-        let name = self.object.store_path().name();
-        let objections = self.trust.policy.objections(ca, &certificates, self.usage(), name);
+        let objections = self.trust.policy.objections(ca, &certificates, self.usage(), self.path.name());
         Ok(Vouched { signer, leaf: CertificateId::new(leaf, 0), objections, chain: Arc::clone(&chain) })
     }
 
     /// D10: the host's policy. Twice: as it is enforced, and as it would be without audit mode.
-    fn apply_policy(&self, results: Vec<Result<Good, Reason>>) -> Verdict {
+    pub(crate) fn apply_policy(&self, results: Vec<Result<Good, Reason>>) -> Verdict {
         let vouched: Vec<&Vouched> = results
             .iter()
             .filter_map(|result| match result {
@@ -303,7 +350,7 @@ impl Judgement<'_> {
 
     /// The thresholds that the object's name meets, and by which pattern.
     fn thresholds(&self) -> impl Iterator<Item = (&Threshold, &str)> {
-        let name = self.object.store_path().name();
+        let name = self.path.name();
         let thresholds = self.trust.policy.thresholds.iter();
         thresholds.filter_map(move |threshold| Some((threshold, threshold.names.find(name)?)))
     }
@@ -328,7 +375,7 @@ impl Judgement<'_> {
         }
         let found = votes::count(&voters, usize::from(threshold.votes));
         (found != Found::Enough).then(|| VotesError {
-            name: self.object.store_path().name().to_owned(),
+            name: self.path.name().to_owned(),
             pattern: pattern.to_owned(),
             votes: threshold.votes,
             authorities: threshold.authorities.clone(),
@@ -337,33 +384,8 @@ impl Judgement<'_> {
         })
     }
 
-    /// The verified chain of a name: remembered, or checked now.
-    fn chain(&mut self, name: &[u8]) -> Result<Arc<VerifiedChain>, Reason> {
-        let (_, certificates) = CertificateName::parts(name)?;
-        if let Some(chain) = self.cache.get(certificates, &self.trust.anchors) {
-            return Ok(chain);
-        }
-        if let Some(reason) = self.refused_chains.get(certificates) {
-            return Err(reason.clone());
-        }
-        let verified = CertificateName::parse(name)
-            .map_err(Reason::from)
-            .and_then(|name| VerifiedChain::verify(name.certificates().to_vec(), &self.trust.anchors));
-        match verified {
-            Ok(chain) => {
-                let chain = Arc::new(chain);
-                self.cache.insert(certificates, Arc::clone(&chain));
-                Ok(chain)
-            }
-            Err(reason) => {
-                self.refused_chains.insert(certificates.to_vec(), reason.clone());
-                Err(reason)
-            }
-        }
-    }
-
     fn usage(&self) -> Usage {
-        match self.object.kind() {
+        match self.kind {
             ObjectKind::Path => Usage::ImportPaths,
             ObjectKind::Realisation => Usage::ImportRealisations,
         }
@@ -377,7 +399,7 @@ impl Judgement<'_> {
         }
         self.check_store_directory(certificate)?;
         check_host(certificate, self.trust.host.as_ref())?;
-        let name = self.object.store_path().name();
+        let name = self.path.name();
         if certificate.excludes_name(name) {
             return Err(ScopeError::NameExcluded(name.to_owned()));
         }
@@ -388,7 +410,7 @@ impl Judgement<'_> {
     }
 
     fn check_store_directory(&self, certificate: &Certificate<'_>) -> Result<(), ScopeError> {
-        let directory = self.object.store_path().directory();
+        let directory = self.path.directory();
         let mut listed = certificate.store_directories.iter();
         // K2: "Where kind 4 is absent, the store directory MUST be /nix/store."
         let permitted = if certificate.store_directories.is_empty() {

@@ -45,6 +45,7 @@ mod object;
 mod pattern;
 mod policy;
 mod reason;
+mod rehearsal;
 mod request;
 mod revocation;
 mod scope;
@@ -69,6 +70,7 @@ pub use policy::{
     Authority, AuthorityRule, Doubt, ListRules, Mode, NameSet, Policy, PolicyError, Threshold, VotesError,
 };
 pub use reason::{CertificateId, Judged, Reason, ScopeError, SignatureError};
+pub use rehearsal::{Rehearsal, rehearse};
 pub use request::{REQUEST_CONTEXT, REQUEST_MARK, Request, RequestError};
 pub use revocation::{
     Cause, Entries, Extent, ListError, REVOCATION_CONTEXT, RevocationError, RevocationList, Revocations,

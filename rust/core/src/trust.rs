@@ -99,6 +99,11 @@ impl Anchors {
         self.get(key).map(|anchor| anchor.name.as_str())
     }
 
+    /// All of them, by name and key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
+        self.0.iter().map(|(key, anchor)| (anchor.name.as_str(), key))
+    }
+
     pub(crate) fn get(&self, key: &PublicKey) -> Option<&Anchor> {
         self.0.get(key)
     }
