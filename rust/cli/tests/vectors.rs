@@ -16,9 +16,13 @@ fn vectors() {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let (mut judged, mut left_out) = (0, 0);
+    let (mut judged, mut left_out, mut skipped) = (0, 0, 0);
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
         let vector: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        if vector.get("policy").or(vector.get("revocation_lists")).is_some() {
+            skipped += 1;
+            continue;
+        }
         match narinfo(&vector) {
             Some(narinfo) => check(file, &vector, &narinfo),
             None => {
@@ -29,6 +33,9 @@ fn vectors() {
         judged += 1;
     }
     println!("{judged} vectors judged, {left_out} left out");
+    println!(
+        "SKIPPED: {skipped} vectors have a policy or revocation lists, which this test cannot give to the command yet"
+    );
     assert!(judged > 50, "only {judged} vectors were found");
 }
 

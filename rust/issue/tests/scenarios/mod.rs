@@ -1,10 +1,14 @@
 //! One small function for each vector. Seeded keys, a fixed clock: running them again gives the same bytes.
+//!
+//! Here are those about certificates and configuration; in files of their own those about time, revocation, a host's policy, and
+//! votes; and those about revocation lists themselves.
 
 use nixcert_core::{
     CERTIFICATE_CONTEXT, Instant, Label, Serial, Usage, Usages, base32_decode, base32_encode, base64_encode,
 };
 use nixcert_issue::{Draft, SecretKey};
 use serde::Serialize;
+use serde_json::Value;
 
 /// One scenario: what a host is asked, and what it must answer. `tests/vectors/README.md` describes the file.
 #[derive(Clone, Serialize)]
@@ -18,8 +22,20 @@ pub(crate) struct Scenario {
     pub(crate) host: Option<String>,
     pub(crate) trusted_ca_keys: Vec<String>,
     pub(crate) trusted_public_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revocation_lists: Vec<Held>,
     pub(crate) signatures: Vec<Signature>,
     pub(crate) expected: Expected,
+}
+
+/// A revocation list that the host holds, or the name of a CA of which it holds one that it cannot use.
+#[derive(Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Held {
+    List(String),
+    Unreadable { unreadable: String },
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
@@ -57,6 +73,9 @@ pub(crate) struct Expected {
     pub(crate) accepted: bool,
     pub(crate) reason: Option<String>,
     pub(crate) signatures: Vec<Option<String>>,
+    /// What rules in audit mode report: each code once, in the order of FORMAT section 8.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) audited: Vec<String>,
 }
 
 impl Scenario {
@@ -182,8 +201,10 @@ fn scenario(description: &'static str, fingerprint: String, signatures: Vec<Sign
         host: None,
         trusted_ca_keys: vec![entry("acme-2026-1", &root())],
         trusted_public_keys: vec![],
+        policy: None,
+        revocation_lists: vec![],
         signatures,
-        expected: Expected { accepted: false, reason: None, signatures: vec![] },
+        expected: Expected { accepted: false, reason: None, signatures: vec![], audited: vec![] },
     }
 }
 
@@ -192,6 +213,11 @@ fn alice_signs(description: &'static str, draft: Draft, package: &str) -> Scenar
     let fingerprint = fingerprint_of("/nix/store", package);
     let signature = sign(&name(&[(draft, root())]), &alice(), &fingerprint);
     scenario(description, fingerprint, vec![signature.into()])
+}
+
+/// Alice signs hello with a certificate from the root.
+fn hello_by_alice(description: &'static str) -> Scenario {
+    alice_signs(description, leaf(), "hello-2.12")
 }
 
 /// Alice signs hello through these certificates.
@@ -247,21 +273,66 @@ impl Scenario {
             accepted: reason.is_none(),
             reason: reason.map(str::to_owned),
             signatures: reasons.iter().map(|reason| reason.map(str::to_owned)).collect(),
+            audited: vec![],
         };
         self
     }
+
+    /// Accepted, and rules in audit mode say why it would not have been.
+    fn audited(self, reasons: &[&str]) -> Self {
+        self.accepted().reporting(reasons)
+    }
+
+    fn reporting(mut self, reasons: &[&str]) -> Self {
+        self.expected.audited = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        self
+    }
+
+    /// On a host with this policy.
+    fn under(self, policy: Value) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
+    /// On a host that holds these lists, and has a policy that says where they are.
+    fn holding(self, lists: &[Held]) -> Self {
+        let policy = self.policy.clone().unwrap_or_else(policy::base);
+        Self { revocation_lists: lists.to_vec(), policy: Some(policy), ..self }
+    }
+}
+
+/// One person's signature of hello, through these certificates.
+fn signed(certificates: &[(Draft, SecretKey)], key: &SecretKey) -> Signature {
+    sign(&name(certificates), key, &hello()).into()
+}
+
+/// Both CAs are trusted.
+fn both_cas() -> Vec<String> {
+    vec![entry("acme-2026-1", &root()), entry("sealed-1", &other_root())]
 }
 
 macro_rules! scenarios {
-    ($($name:literal: $make:expr,)*) => {
-        /// All scenarios, by name.
-        pub(crate) fn all() -> Vec<(String, Scenario)> {
+    ($all:ident: $kind:ty; $($name:literal: $make:expr,)*) => {
+        /// The scenarios of this file, by name.
+        pub(crate) fn $all() -> Vec<(String, $kind)> {
             vec![$(($name.to_owned(), $make),)*]
         }
     };
 }
 
+pub(crate) mod lists;
+mod policy;
+mod revocation;
+mod time;
+mod votes;
+
+/// All scenarios, by name.
+pub(crate) fn all() -> Vec<(String, Scenario)> {
+    [of_certificates(), time::all(), revocation::all(), policy::all(), votes::all()].concat()
+}
+
 scenarios! {
+    of_certificates: Scenario;
+
     // Plain keys.
     "accept-plain": plain("A trusted plain key", &cache()).accepted(),
     "refuse-plain-other-key": plain("A plain signature by another key under a trusted name", &bob()).refused("bad-signature"),
