@@ -5,15 +5,15 @@
 use crate::watched::{self, Author, Stamp};
 use nixcert_core::limits::LIST_BYTES;
 use nixcert_core::{
-    Anchors, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList, Revocations, Selector,
-    Trust, VerifiedList, base32_decode, base32_encode,
+    Anchors, Certificate, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList,
+    Revocations, Selector, Trust, VerifiedList, base32_decode, base32_encode,
 };
 use nixcert_files::{Access, Existing, FileError, said};
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,11 +134,19 @@ impl Holdings {
         let held = self
             .read(&trust.anchors, trust.host.as_ref())
             .map_err(|problem| HoldingsError::Directory { path: self.directory.clone(), problem })?;
-        let path = self.path_of(&list);
-        let old = held.iter().find(|held| held.path == path).map(|held| held.list.clone());
+        let path = self.place(list.ca(), list.signer());
+        // Where the CA's directory cannot be looked into, nobody knows whether there is an older one.
+        let concerned = |held: &&Held| held.path == path || Some(held.path.as_path()) == path.parent();
+        let old = held.iter().find(concerned).map(|held| held.list.clone());
         let revocations = summary(Ok(held));
-        if let Some(revoked) = revocations.signer_revoked(&list) {
-            return Err(HoldingsError::SignerRevoked { extent: revoked.extent });
+        let is_held = matches!(&old, Some(Ok(old)) if **old == list);
+        match revocations.signer_revoked(&list).map(|revoked| revoked.extent) {
+            None => {}
+            // L11: "as retired, the one that the host holds stays in force"
+            Some(Extent::Retired) if is_held => {}
+            Some(extent @ (Extent::Retired | Extent::Compromised { .. })) => {
+                return Err(HoldingsError::SignerRevoked { extent });
+            }
         }
         let old = match (old, set_aside) {
             (None, _) => None,
@@ -150,7 +158,7 @@ impl Holdings {
         };
         let replaced = old.as_ref().map(|old| old.issued());
         let action = match (&old, set_aside) {
-            (Some(old), _) if **old == list => Action::None,
+            _ if is_held => Action::None,
             (_, Override::WhatIsHeld) => Action::Reset,
             (old, Override::Nothing) => {
                 check_newer(old.as_deref(), &list)?;
@@ -182,8 +190,9 @@ impl Holdings {
         Ok(installed)
     }
 
-    fn path_of(&self, list: &VerifiedList) -> PathBuf {
-        let (ca, signer) = (base32_encode(&list.ca().0), base32_encode(&list.signer().0));
+    /// Where the list of a signer, for a CA, is held.
+    pub fn place(&self, ca: &PublicKey, signer: &PublicKey) -> PathBuf {
+        let (ca, signer) = (base32_encode(&ca.0), base32_encode(&signer.0));
         self.directory.join(ca).join(format!("{signer}{SUFFIX}"))
     }
 
@@ -212,9 +221,24 @@ impl Holdings {
         };
         let mut line = serde_json::to_vec(&record).map_err(|error| fault(error.into()))?;
         line.push(b'\n');
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o644).open(&path).map_err(fault)?;
+        let options = OpenOptions::new().create(true).read(true).append(true).mode(0o644).clone();
+        let mut file = options.open(&path).map_err(fault)?;
+        // What an interrupted process left behind does not spoil this line.
+        if !ends_with_a_line(&mut file).map_err(fault)? {
+            line.insert(0, b'\n');
+        }
         file.write_all(&line).and_then(|()| file.sync_all()).map_err(fault)
     }
+}
+
+fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// What an administrator sets aside for one list.
@@ -291,10 +315,24 @@ fn check_newer(old: Option<&VerifiedList>, list: &VerifiedList) -> Result<(), Ho
     if list.issued() <= old.issued() {
         return Err(HoldingsError::Older { issued: list.issued(), held: old.issued() });
     }
-    match list.entries().first_lost(old.entries()) {
-        Some(lost) if !list.is_of_the_ca() => Err(HoldingsError::Shrinks { lost }),
-        Some(_) | None => Ok(()),
+    if list.is_of_the_ca() {
+        return Ok(());
     }
+    // L8: below more intermediates than before, the same entries would revoke less.
+    let above = issuers(old);
+    if let Some(issuer) = issuers(list).into_iter().find(|issuer| !above.contains(issuer)) {
+        return Err(HoldingsError::Narrows { issuer });
+    }
+    match list.entries().first_lost(old.entries()) {
+        Some(lost) => Err(HoldingsError::Shrinks { lost }),
+        None => Ok(()),
+    }
+}
+
+/// The keys of the intermediates above a list's signer.
+fn issuers(list: &VerifiedList) -> Vec<PublicKey> {
+    let above = list.certificates().iter().skip(1);
+    above.filter_map(|bytes| Certificate::parse(bytes).ok()).map(|issuer| issuer.subject).collect()
 }
 
 /// L10: "If its clock is exact, it accepts none whose issue time is more than a day after *now*."
@@ -430,6 +468,14 @@ pub enum HoldingsError {
         /// What is gone.
         lost: Selector,
     },
+    /// L8, L10.
+    #[error(
+        "its signer's certificate is below the intermediate {issuer} now, and was not in the older list: it would revoke only what is below that"
+    )]
+    Narrows {
+        /// The key of the intermediate.
+        issuer: PublicKey,
+    },
     /// L10.
     #[error("it is of {issued}, which is more than a day ahead: this host's clock says {clock}")]
     InTheFuture {
@@ -453,7 +499,7 @@ impl HoldingsError {
             Self::List(error) => Some(error.code()),
             Self::File(_) | Self::Directory { .. } | Self::HeldUnreadable { .. } => None,
             Self::Older { .. } => Some("list-older-than-held"),
-            Self::Shrinks { .. } => Some("list-shrinks"),
+            Self::Shrinks { .. } | Self::Narrows { .. } => Some("list-shrinks"),
             Self::InTheFuture { .. } => Some("list-in-the-future"),
             Self::SignerRevoked { .. } => Some("list-signer-revoked"),
         }
@@ -474,7 +520,7 @@ impl HoldingsError {
                 "make sure that this is the newest list there is, and: nixcert revocation reset"
             }
             Self::Older { .. } => "get the signer's newest list; what is held stays in force",
-            Self::Shrinks { .. } => {
+            Self::Shrinks { .. } | Self::Narrows { .. } => {
                 "let the CA itself sign a list; or, if its delegate's key is stolen, revoke that"
             }
             Self::InTheFuture { .. } => {
