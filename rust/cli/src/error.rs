@@ -69,6 +69,11 @@ impl Error {
         self
     }
 
+    /// What went wrong, for programs.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tell the person, and the process that called.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.silent {

@@ -4,7 +4,7 @@ mod delegate;
 mod hits;
 mod selectors;
 
-pub(crate) use selectors::{public_key, serial};
+pub(crate) use selectors::{Found, public_key, serial};
 
 use crate::commands::ca::unlock;
 use crate::commands::issue::confirm;
