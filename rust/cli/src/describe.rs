@@ -128,12 +128,12 @@ fn or_nix_store(directories: Vec<String>) -> Vec<String> {
 }
 
 /// Patterns, and beside them what they mean.
-fn with_words(patterns: &[String], words: fn(&str) -> String) -> impl Iterator<Item = String> {
+pub(crate) fn with_words(patterns: &[String], words: fn(&str) -> String) -> impl Iterator<Item = String> {
     let width = patterns.iter().map(String::len).max().unwrap_or_default().min(40);
     patterns.iter().map(move |pattern| format!("{pattern:width$}  {}", words(pattern)).trim_end().to_owned())
 }
 
-fn name_in_words(pattern: &str) -> String {
+pub(crate) fn name_in_words(pattern: &str) -> String {
     match pattern.strip_suffix('@') {
         Some(package) => format!("the package {package}, any version"),
         None if pattern == "*" => "every package".to_owned(),

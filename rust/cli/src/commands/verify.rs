@@ -1,5 +1,6 @@
 //! `nixcert verify`: judge narinfos as a host would.
 
+use crate::derivation::Audited;
 use crate::error::{Answer, Error, Result};
 use crate::narinfos::{Block, Blocks};
 use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
@@ -18,14 +19,18 @@ use std::time::Duration;
 /// Judge the signatures of narinfos, as a host would
 ///
 /// Reads narinfo files, each with one narinfo or many between blank lines, and says of each whether a host with this trust
-/// would let it in, and why not. Signatures alone are judged: a 'CA:' field, a claim to be content-addressed, is noted and
-/// not believed; the NAR itself is not looked at.
+/// would let it in, and why not: with the policy and the revocation lists that this host has, or those that are named.
+/// Signatures alone are judged: a 'CA:' field, a claim to be content-addressed, is noted and not believed; the NAR itself is
+/// not looked at.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   nixcert verify --trusted-ca-keys acme-2026-1:s6vX…= result.narinfo
   nixcert verify --nix-conf /etc/nix/nix.conf --host web-1 - < many.narinfo
   nixcert verify --nix-conf /etc/nix/nix.conf --at 2027-01-31 --json *.narinfo | jq 'select(.accepted | not)'
+  nixcert verify --nix-conf web-1.conf --policy web-1.toml --revocation-lists web-1-lists some.narinfo
+
+--at sets the clock. What proves that it is later counts all the same: the policy's earliest-time, and revocation lists.
 
 Exit status: 0 all are accepted; 1 something is refused (a narinfo that cannot be read as one is refused too, as
 malformed-object); 2 could not tell: no trusted key, a file that cannot be read, or nothing to judge.")]
@@ -169,22 +174,29 @@ impl Run {
             None => writeln!(stdout, "{ACCEPTED}accepted{ACCEPTED:#}  {path}")?,
             Some(reason) => writeln!(stdout, "{REFUSED}refused{REFUSED:#}   {path}: {reason}")?,
         }
-        for signer in judged.signers() {
-            writeln!(stdout, "  signed by {}", printable(&signer))?;
-        }
         if let Some(message) = &judged.message {
             writeln!(stdout, "  {}", printable(message))?;
+        }
+        // Of what is refused, these are votes, and too few.
+        let signed = if judged.reason.is_none() { "signed by" } else { "a signature that counts:" };
+        for signer in judged.signers() {
+            writeln!(stdout, "  {signed} {}", printable(&signer))?;
         }
         if let Some(help) = judged.help {
             writeln!(stdout, "  {HELP}help:{HELP:#} {help}")?;
         }
-        if judged.reason.is_some() && judged.signatures.len() > 1 {
-            writeln!(
-                stdout,
-                "  {} signatures, none of which counts: {}",
-                judged.signatures.len(),
-                judged.tally()
-            )?;
+        let refused = judged.signatures.iter().filter(|signature| signature.signer.is_none()).count();
+        if judged.reason.is_some() && refused > 0 && judged.signatures.len() > 1 {
+            let all = judged.signatures.len();
+            let which = if refused == all {
+                format!("{all} signatures, none of which counts")
+            } else {
+                format!("{all} signatures, of which {refused} do not count")
+            };
+            writeln!(stdout, "  {which}: {}", judged.tally())?;
+        }
+        for audited in &judged.audited {
+            writeln!(stdout, "  {NOTE}note:{NOTE:#} {}", printable(&audited.note()))?;
         }
         if let Some(claim) = &judged.content_address {
             writeln!(
@@ -212,6 +224,9 @@ struct Judged {
     line: u64,
     /// The `CA` field. Noted, not believed.
     content_address: Option<String>,
+    /// What would have refused it, were it not in audit mode.
+    audited: Vec<Audited>,
+    /// Those that count have a signer. Where votes are missing, they are refused all the same.
     signatures: Vec<Signature>,
     #[serde(skip)]
     help: Option<&'static str>,
@@ -247,6 +262,7 @@ impl Judged {
             file: None,
             line,
             content_address: narinfo.content_address.as_ref().map(|claim| shorten(claim, 100)),
+            audited: Audited::all_of(verdict),
             signatures: signatures.map(|(signature, outcome)| Signature::new(signature, outcome)).collect(),
             help: verdict.reason().map(Reason::advice),
         }
@@ -262,6 +278,7 @@ impl Judged {
             file: None,
             line: block.line,
             content_address: None,
+            audited: Vec::new(),
             signatures: Vec::new(),
             help: None,
         }

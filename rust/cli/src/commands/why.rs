@@ -1,16 +1,16 @@
 //! `nixcert why`: how a verdict comes about, and what would change it.
 
-use crate::derivation::{self, Change, Status, Step};
+use crate::derivation::{self, Audited, Change, HostRules, Status, Step, Votes};
 use crate::describe::Description;
 use crate::error::{Answer, Error, Result};
 use crate::narinfos::{Block, Blocks};
 use crate::nix::Nix;
 use crate::output::{self, ACCEPTED, HELP, NOTE, REFUSED, SCHEMA, printable, shorten};
-use crate::time::WhenArgs;
+use crate::time::{WhenArgs, length};
 use crate::trust::{self, Loaded, TrustArgs};
 use nixcert_core::{
-    Certificate, ChainCache, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath, Times,
-    Trust, base64_decode, judge,
+    Certificate, ChainCache, Clock, Instant, NarInfo, Object, Outcome, PublicKey, Reason, Signer, StorePath,
+    Times, Trust, Verdict, VerifiedList, base64_decode, judge,
 };
 use nixcert_files::said;
 use serde::Serialize;
@@ -25,16 +25,21 @@ const SHOWN: usize = 50;
 
 /// Explain a verdict: every signature, certificate and rule, and what would make it pass
 ///
-/// Shows for each signature how far it came: each certificate of its chain, each rule in order with ok, FAILED or 'not
-/// reached', and the smallest change that would make it count. The change is tried out: the same judgement is made again as
-/// if it had been done, so what else stands in the way is named too.
+/// Shows for each signature how far it came: each certificate of its chain, the revocation lists of its CA that are held,
+/// the time that counts for that CA, each rule in order with ok, FAILED, 'audit' or 'not reached'; then the votes, where the
+/// policy asks for some; and the smallest change that would make it pass. The change is tried out: the same judgement is made
+/// again as if it had been done, so what else stands in the way is named too.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   nixcert why /nix/store/…-hello-2.12                   # what the store holds, judged by this machine's nix.conf
   nixcert why ./result --nix-conf web-1.conf --host web-1.example.org   # would that host let it in?
   nixcert why some.narinfo --trusted-ca-keys acme-2026-1:s6vX…=
+  nixcert why ./result --nix-conf web-1.conf --policy web-1.toml --revocation-lists web-1-lists
   curl -s https://cache.example.org/HASH.narinfo | nixcert why - --json | jq .change
+
+--at sets the clock. What proves that it is later counts all the same (the policy's earliest-time, and revocation lists),
+and is shown.
 
 Without --nix-conf and trusted keys, /etc/nix/nix.conf of this machine decides. A path of a store is judged as if it were
 now to be added to a host; --registered judges it as one that is there already.
@@ -58,10 +63,12 @@ pub(crate) struct WhyArgs {
 }
 
 pub(crate) fn run(args: WhyArgs) -> Result {
-    let Loaded { trust, lists: _ } = args.trust.load_or_this_machine()?;
+    let Loaded { trust, lists } = args.trust.load_or_this_machine()?;
     trust::require(&trust)?;
     let (now, times) = args.when.resolve()?;
-    let judge = Judge { trust, now, times };
+    let has_policy = trust.policy.authorities.is_some();
+    let rules = HostRules { lists: has_policy || lists.is_some(), policy: has_policy };
+    let judge = Judge { trust, rules, now, times };
     let explanations = match store_path(&args.what) {
         Some(path) => vec![judge.in_store(&path, &Nix::new(args.store.clone()))?],
         None => judge.in_file(&args.what)?,
@@ -92,6 +99,7 @@ fn store_path(what: &Path) -> Option<OsString> {
 
 struct Judge {
     trust: Trust,
+    rules: HostRules,
     now: Instant,
     times: Times,
 }
@@ -106,8 +114,10 @@ struct Explanation {
     /// The reason code; null when accepted.
     reason: Option<&'static str>,
     message: Option<String>,
-    /// When it was judged.
+    /// When it was judged: what the clock said.
     at: String,
+    /// How far the clock is believed: exact, or lower-bound.
+    clock: &'static str,
     /// The `CA` field. Noted, not believed.
     content_address: Option<String>,
     /// What else is to be known.
@@ -115,6 +125,10 @@ struct Explanation {
     signatures: Vec<Explained>,
     /// How many more signatures there are, none of which came further.
     not_shown: usize,
+    /// The thresholds of the policy that its name meets.
+    votes: Vec<Votes>,
+    /// What would have refused it, were it not in audit mode.
+    audited: Vec<Audited>,
     /// The smallest change that would make it pass; null when accepted.
     change: Option<Change>,
 }
@@ -131,6 +145,8 @@ struct Explained {
     message: Option<String>,
     /// The leaf, then each one's issuer; as they were read.
     certificates: Vec<InChain>,
+    /// The CA that the chain ends in, if it is trusted.
+    authority: Option<OfCa>,
     /// Every rule in order.
     steps: Vec<Step>,
     /// What would make this one count; null if it does.
@@ -147,7 +163,78 @@ struct InChain {
     trusted_as: Option<String>,
 }
 
+/// What this host knows of a CA: the time, and what is revoked.
+#[derive(Serialize)]
+struct OfCa {
+    name: String,
+    key: String,
+    /// The time that counts for it.
+    now: String,
+    /// Where that is from: clock, earliest-time or revocation-list.
+    now_from: &'static str,
+    /// The lists that are held; null where this host asks none.
+    revocation_lists: Option<Vec<ListHeld>>,
+    /// Why its lists cannot be used, where that is so.
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ListHeld {
+    /// The key that signed it.
+    signer: String,
+    /// Its label, for a delegate; null for the CA itself.
+    delegate: Option<String>,
+    /// When it was issued, which is also its number.
+    issued: String,
+    /// How long ago, in words; null if that is to come.
+    age: Option<String>,
+    entries: usize,
+    /// Whether the CA's own list revokes its signer.
+    signer_revoked: bool,
+}
+
 impl Judge {
+    /// FORMAT T1.
+    fn now_for(&self, ca: &PublicKey) -> (Instant, &'static str) {
+        let floors = [
+            (self.trust.policy.earliest_time, "earliest-time"),
+            (self.trust.revocations.newest(ca), "revocation-list"),
+        ];
+        let later = |now: (Instant, &'static str), (floor, from): (Option<Instant>, &'static str)| match floor
+        {
+            Some(floor) if floor > now.0 => (floor, from),
+            Some(_) | None => now,
+        };
+        floors.into_iter().fold((self.now, "clock"), later)
+    }
+
+    fn of_ca(&self, key: &PublicKey, name: &str) -> OfCa {
+        let (now, now_from) = self.now_for(key);
+        let revocations = &self.trust.revocations;
+        let held = |list: &VerifiedList| {
+            let leaf = list.certificates().first().and_then(|bytes| Certificate::parse(bytes).ok());
+            ListHeld {
+                signer: list.signer().to_string(),
+                delegate: leaf.map(|leaf| leaf.label.to_string()),
+                issued: list.issued().to_string(),
+                age: (list.issued() <= now).then(|| length(list.issued(), now)),
+                entries: list.entries().len(),
+                signer_revoked: revocations.signer_revoked(list).is_some(),
+            }
+        };
+        OfCa {
+            name: name.to_owned(),
+            key: key.to_string(),
+            now: now.to_string(),
+            now_from,
+            revocation_lists: self
+                .rules
+                .lists
+                .then(|| revocations.of(key).iter().map(|list| held(list)).collect()),
+            problem: revocations.problem(key).map(str::to_owned),
+        }
+    }
+
     fn in_store(&self, path: &OsString, nix: &Nix) -> Result<Explanation> {
         let known = nix.path_info(&["--".into(), path.clone()])?;
         let Some(known) = known.into_iter().next() else {
@@ -170,6 +257,7 @@ impl Judge {
         {
             let there = Self {
                 trust: self.trust.clone(),
+                rules: self.rules,
                 now: self.now,
                 times: Times::valid_object(self.times.now, registered),
             };
@@ -209,7 +297,7 @@ impl Judge {
         Ok(explanations)
     }
 
-    fn verdict(&self, narinfo: &NarInfo) -> Result<(Object, nixcert_core::Verdict)> {
+    fn verdict(&self, narinfo: &NarInfo) -> Result<(Object, Verdict)> {
         let object = Object::path(narinfo.info.fingerprint().as_bytes()).map_err(Error::new)?;
         let verdict =
             judge(&object, &narinfo.signatures, &self.trust, self.times, &mut ChainCache::default());
@@ -233,23 +321,24 @@ impl Judge {
         let mut signatures = Vec::new();
         let mut best: Option<(Change, usize)> = None;
         for (number, signature, outcome) in all {
-            let change = matches!(outcome, Outcome::Refused(_))
-                .then(|| derivation::change(number, signature, &object, &self.trust, self.times));
+            let refused = matches!(outcome, Outcome::Refused(_));
+            let change = refused.then(|| {
+                let all = &narinfo.signatures;
+                derivation::change(number, signature, &object, all, &self.trust, self.times)
+            });
             let rank = rank(outcome);
             if let Some(change) = &change
                 && best.as_ref().is_none_or(|best| is_smaller((change, rank), (&best.0, best.1)))
             {
                 best = Some((change.clone(), rank));
             }
-            signatures.push(self.explained(number, signature, outcome, change));
+            signatures.push(self.explained(number, signature, outcome, &object, change));
         }
         let reason = verdict.reason();
-        let nothing_signed = || Change {
-            signature: None,
-            steps: reason.map(|reason| reason.advice().to_owned()).into_iter().collect(),
-            suffices: None,
-            widens_trust: false,
-        };
+        // Votes that are missing are had from another person, unless a signature that is there can be mended.
+        let best = best.map(|(change, _)| change).filter(|change| {
+            verdict.missing_votes.is_none() || change.suffices == Some(true) && !change.widens_trust
+        });
         Ok(Explanation {
             schema: SCHEMA,
             path: Some(narinfo.info.path.to_string()),
@@ -257,12 +346,22 @@ impl Judge {
             reason: reason.map(Reason::code),
             message: reason.map(Reason::to_string),
             at: self.now.to_string(),
+            clock: self.clock(),
             content_address: narinfo.content_address.as_ref().map(|claim| shorten(claim, 100)),
             notes: Vec::new(),
             signatures,
             not_shown,
-            change: (!accepted).then(|| best.map_or_else(nothing_signed, |(change, _)| change)),
+            votes: derivation::votes(&object, &narinfo.signatures, &self.trust, self.times),
+            audited: Audited::all_of(&verdict),
+            change: reason.map(|reason| best.unwrap_or_else(|| Change::of_object(reason))),
         })
+    }
+
+    fn clock(&self) -> &'static str {
+        match self.trust.policy.clock {
+            Clock::Exact => "exact",
+            Clock::LowerBound => "lower-bound",
+        }
     }
 
     fn malformed(&self, block: &Block, problem: String) -> Explanation {
@@ -273,10 +372,13 @@ impl Judge {
             reason: Some("malformed-object"),
             message: Some(problem),
             at: self.now.to_string(),
+            clock: self.clock(),
             content_address: None,
             notes: Vec::new(),
             signatures: Vec::new(),
             not_shown: 0,
+            votes: Vec::new(),
+            audited: Vec::new(),
             change: None,
         }
     }
@@ -286,16 +388,22 @@ impl Judge {
         number: usize,
         signature: &str,
         outcome: &Outcome,
+        object: &Object,
         change: Option<Change>,
     ) -> Explained {
         let chain = derivation::chain(signature);
+        let chain: Vec<Certificate<'_>> =
+            chain.iter().filter_map(|bytes| Certificate::parse(bytes).ok()).collect();
+        let issuer = chain.last().map(|last| last.issuer);
+        let authority =
+            issuer.and_then(|issuer| Some(self.of_ca(&issuer, self.trust.anchors.name_of(&issuer)?)));
+        let now = issuer.map_or(self.now, |issuer| self.now_for(&issuer).0);
         let certificates: Vec<InChain> = chain
             .iter()
-            .filter_map(|bytes| Certificate::parse(bytes).ok())
             .map(|certificate| {
-                let certificate = Description::of_certificate(&certificate);
+                let certificate = Description::of_certificate(certificate);
                 InChain {
-                    standing: certificate.standing(self.now),
+                    standing: certificate.standing(now),
                     trusted_as: self.trusted_as(&certificate.issuer),
                     certificate,
                 }
@@ -318,8 +426,15 @@ impl Judge {
             counts: reason.is_none(),
             reason: reason.map(Reason::code),
             message: reason.map(Reason::to_string),
-            steps: derivation::steps(signature, outcome, &labels),
+            steps: derivation::steps(
+                signature,
+                outcome,
+                &labels,
+                self.rules,
+                &derivation::audited(signature, object, &self.trust, self.times),
+            ),
             certificates,
+            authority,
             change,
         }
     }
@@ -358,12 +473,27 @@ impl Explanation {
         if let Some(message) = &self.message {
             writeln!(out, "  {}", printable(message))?;
         }
-        writeln!(out, "  judged at {}", self.at)?;
+        match self.clock {
+            "exact" => writeln!(out, "  judged at {}", self.at)?,
+            _ => writeln!(
+                out,
+                "  judged at {}, which the policy takes for a lower bound: it may be later",
+                self.at
+            )?,
+        }
         for signature in &self.signatures {
             signature.show(&mut out)?;
         }
         if self.not_shown > 0 {
             writeln!(out, "{NOTE}note:{NOTE:#} {} more signatures, which came no further", self.not_shown)?;
+        }
+        for votes in &self.votes {
+            let names = printable(&votes.pattern);
+            let message = printable(&votes.message);
+            writeln!(out, "votes for names like {names}: {} {message}", in_words(votes.status).trim_end())?;
+        }
+        for audited in &self.audited {
+            writeln!(out, "{NOTE}note:{NOTE:#} {}", printable(&audited.note()))?;
         }
         if let Some(claim) = &self.content_address {
             writeln!(
@@ -424,16 +554,61 @@ impl Explained {
                 writeln!(out, "  trusted CA   {}", printable(name))?;
             }
         }
+        if let Some(authority) = &self.authority {
+            authority.show(out)?;
+        }
         let width = self.steps.iter().map(|step| step.rule.len()).max().unwrap_or_default();
         for Step { rule, status, message, .. } in &self.steps {
-            let message = printable(message);
-            match status {
-                Status::Ok => writeln!(out, "  {ACCEPTED}ok{ACCEPTED:#}           {rule:width$}  {message}")?,
-                Status::Failed => {
-                    writeln!(out, "  {REFUSED}FAILED{REFUSED:#}       {rule:width$}  {message}")?
-                }
-                Status::NotReached => writeln!(out, "  not reached  {rule:width$}  {message}")?,
-            }
+            writeln!(out, "  {}  {rule:width$}  {}", in_words(*status), printable(message))?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a rule, in a column.
+fn in_words(status: Status) -> String {
+    match status {
+        Status::Ok => format!("{ACCEPTED}ok{ACCEPTED:#}         "),
+        Status::Audited => format!("{NOTE}audit{NOTE:#}      "),
+        Status::Failed => format!("{REFUSED}FAILED{REFUSED:#}     "),
+        Status::NotReached => "not reached".to_owned(),
+    }
+}
+
+impl OfCa {
+    fn show(&self, out: &mut impl Write) -> Result<()> {
+        match self.now_from {
+            "clock" => {}
+            "earliest-time" => writeln!(
+                out,
+                "    the time for it is {}, the policy's earliest-time: the clock is behind",
+                self.now
+            )?,
+            _ => writeln!(
+                out,
+                "    the time for it is {}, that of its newest revocation list: the clock is behind",
+                self.now
+            )?,
+        }
+        for list in self.revocation_lists.iter().flatten() {
+            let ListHeld { delegate, issued, age, entries, signer_revoked, .. } = list;
+            let signer = delegate
+                .as_ref()
+                .map_or_else(|| "the CA".to_owned(), |label| format!("its delegate '{label}'"));
+            let age = age.as_ref().map_or_else(|| "of a time to come".to_owned(), |age| format!("{age} old"));
+            let entries = if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+            let retired = if *signer_revoked { "; the CA has retired that delegate" } else { "" };
+            writeln!(
+                out,
+                "    revocation list by {}, issued {issued}, {age}: {entries}{retired}",
+                printable(&signer)
+            )?;
+        }
+        if self.revocation_lists.as_ref().is_some_and(Vec::is_empty) && self.problem.is_none() {
+            writeln!(out, "    no revocation list of it is held")?;
+        }
+        if let Some(problem) = &self.problem {
+            writeln!(out, "    a revocation list of it cannot be used: {}", printable(problem))?;
         }
         Ok(())
     }
