@@ -3,34 +3,47 @@
 
 Usage: python3 nixcert_decoder.py VECTOR.json...
 
-For each vector it prints `ok NAME` or `DISAGREES NAME: expected … got …`. It exits 0 only if there was a vector and all agree.
+A vector is of a signed object, or (in tests/vectors/lists) of a revocation list. For each it prints `ok NAME` or
+`DISAGREES NAME: expected … got …`. It exits 0 only if there was a vector and all agree.
 Slow and without side channels in mind: for vectors, not for use. The standard library is all it needs (Python 3.11).
-The numbers in the comments are those of the rules of FORMAT.md. N5 is for those who sign; nothing here enforces it.
+The numbers in the comments are those of the rules of FORMAT.md. N5 is for those who sign, L10 for who takes up new lists:
+nothing here enforces them.
 """
 
 import base64
+import datetime
 import functools
 import hashlib
 import json
 import pathlib
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CHECKS_PER_OBJECT = 65536        # D7
 MAX_NAME_BYTES = 14000           # N1
 MAX_CERTIFICATES = 4             # section 2: a leaf and three intermediates
 MAX_CERTIFICATE_BYTES = 2048     # F1
 MAX_TIME = 253402300799          # C1
-IMPORT_PATHS, IMPORT_REALISATIONS, ISSUE, ALL_USAGES = 0x01, 0x02, 0x08, 0x1F  # F6
+IMPORT_PATHS, IMPORT_REALISATIONS, VOUCH_FOR_SYSTEMS, ISSUE, REVOKE, ALL_USAGES = 0x01, 0x02, 0x04, 0x08, 0x10, 0x1F  # F6
 PERMITTED_NAMES, EXCLUDED_NAMES, HOSTS, STORE_DIRECTORIES = 1, 2, 3, 4         # section 3, constraints
+
+MAX_LIST_BYTES = 67108864        # L1
+SERIAL, KEY, LABEL_OF = 1, 2, 3  # section 11: the kinds of an entry
+RETIRED, COMPROMISED = 1, 2      # section 11: the extents
+CAUSES = {0: "unspecified", 1: "key-compromise", 3: "affiliation-changed", 4: "superseded", 5: "cessation-of-operation"}
+MAX_INTERMEDIATES = 3            # N1
+MAX_VOTES = 16                   # P6
+VOTE_STEPS = 100000              # P7
 
 # Section 8: the later the row, the further the signature came.
 ROWS = """no-signatures malformed-object too-many-signatures malformed-signature unknown-key broken-configuration malformed-name
 name-too-long chain-too-long malformed-certificate unknown-version unknown-algorithm unknown-usage unknown-constraint untrusted-ca
 issuer-mismatch repeated-key issuer-as-leaf not-an-issuer path-length-exceeded bad-certificate-signature weak-key label-mismatch
 bad-signature not-yet-valid expired missing-usage store-directory-not-permitted host-name-not-configured host-not-permitted
-name-excluded name-not-permitted""".split()
+name-excluded name-not-permitted revocation-list-missing revocation-list-unreadable revocation-list-too-old retired compromised
+ca-not-in-policy usage-not-in-policy validity-too-long chain-too-deep name-excluded-by-policy name-not-permitted-by-policy
+protected-name too-few-votes""".split()
 
 class Refused(Exception):
     """Its only argument is the reason code."""
@@ -50,11 +63,22 @@ class StoreObject:
 @dataclass
 class Host:
     name: bytes | None
-    ca_keys: frozenset
+    ca_keys: dict      # key -> name
     public_keys: dict  # name -> keys
-    broken: bool       # the CA keys or the host name cannot be read
-    now: int
+    broken: bool       # the CA keys, the host name or the policy cannot be read
+    clock: int         # what the system's clock says
     registered: int | None
+    policy: "Policy"
+    lists: list        # the revocation lists that can be used
+    unreadable: set    # the keys of CAs of which it holds a list that cannot
+
+    def now(self, ca):
+        """T1: the latest of these."""
+        return max([self.clock, self.policy.earliest_time] + [held.issued for held in timely_lists(self, ca)])
+
+    def registration(self, ca):
+        """D2: a time of registration of 0 or later than now is none."""
+        return self.registered if self.registered and self.registered <= self.now(ca) else None
 
 class Budget:
     """D7: how many more signatures of this object may be checked against a key."""
@@ -67,33 +91,51 @@ class Budget:
         self.left -= 1
 
 def verify(vector):
-    """Returns accepted, the object's reason, and the reason of each entry of `signatures`."""
+    """Returns accepted, the object's reason, the reason of each entry of `signatures`, and what audit mode reports."""
     try:
         obj = read_object(vector)
     except Refused as refused:
-        return False, refused.args[0], []
+        return False, refused.args[0], [], []
     host = read_host(vector)
     budget = Budget()
     # D7: nothing has been verified before this object, so the order is the given one. D6: each is judged on its own.
-    reasons = [reason_of_entry(entry, obj, host, budget) for entry in vector["signatures"]]
-    if None in reasons:
-        return True, None, reasons
-    return False, max(reasons, key=ROWS.index, default="no-signatures"), reasons  # section 8
+    judged = [judge_entry(entry, obj, host, budget) for entry in vector["signatures"]]
+    good = [chain for reason, chain in judged if reason is None]  # the chain of each that counts; None for a plain key
+    reasons = [reason for reason, _ in judged]
+    chains = [chain for chain in good if chain]
+    if None in good:
+        return True, None, reasons, []  # D10: a plain signature needs no votes; P8: nothing would be refused
+    if not good:
+        return False, max(reasons, key=ROWS.index, default="no-signatures"), reasons, []  # section 8
+    if any(not met(threshold, obj, host, chains) for threshold in host.policy.thresholds if not threshold.audit):
+        return False, "too-few-votes", reasons, []  # section 8
+    return True, None, reasons, reported(obj, host, chains)
 
-def reason_of_entry(entry, obj, host, budget):
+def reported(obj, host, chains):
+    """P8: what rules in audit mode would have said, where the object would be refused if no rule were in it."""
+    said = {code for chain in chains for code, _ in objections(chain, obj, host)}
+    strict = [chain for chain in chains if not objections(chain, obj, host)]
+    unmet = [threshold for threshold in host.policy.thresholds if not met(threshold, obj, host, strict)]
+    if strict and not unmet:
+        return []
+    if strict and any(threshold.audit for threshold in unmet):
+        said.add("too-few-votes")
+    return sorted(said, key=ROWS.index)
+
+def judge_entry(entry, obj, host, budget):
     if isinstance(entry, str):
-        return reason_of_signature(entry, obj, host, budget)
+        return judge_text(entry, obj, host, budget)
     junk = (b"\xff" * 60 + i.to_bytes(4, "big") for i in range(entry["junk"]))
     texts = (entry["name"] + ":" + base64.b64encode(data).decode() for data in junk)
-    [reason] = {reason_of_signature(text, obj, host, budget) for text in texts}  # the same for each of them
-    return reason
+    [reason] = {judge_text(text, obj, host, budget)[0] for text in texts}  # the same for each of them
+    return reason, None
 
-def reason_of_signature(text, obj, host, budget):
+def judge_text(text, obj, host, budget):
+    """A reason, or None and the chain; no chain for a plain key."""
     try:
-        judge_signature(text, obj, host, budget)
+        return None, judge_signature(text, obj, host, budget)
     except Refused as refused:
-        return refused.args[0]
-    return None
+        return refused.args[0], None
 
 def judge_signature(text, obj, host, budget):
     name, signature = read_signature(text)
@@ -102,35 +144,282 @@ def judge_signature(text, obj, host, budget):
     if plain_keys:                                                       # D5: tried as a plain signature first
         budget.spend()
         if any(signature_valid(key, obj.fingerprint, signature) for key in plain_keys):
-            return
+            return None
         require(certified, "bad-signature")
     require(certified, "unknown-key")                                    # D5
     require(not host.broken, "broken-configuration")                     # section 8
-    chain, reason = chain_or_reason(name, host.ca_keys)                  # D1
+    chain, reason = chain_or_reason(name, frozenset(host.ca_keys))       # D1
     require(chain, reason)
-    if not plain_keys:                                                   # D7 counts signatures, not checks
-        budget.spend()
+    budget.spend()                                                       # D7: one that is tried both ways counts twice
     require(signature_valid(chain[0].subject, obj.fingerprint, signature), "bad-signature")  # D1, N4
-    check_time(chain, host.now, host.registered)
+    check_time(chain, host)
     check_admission(chain, obj, host)
+    check_revocation(chain, host)
+    for code, audit in objections(chain, obj, host):                     # D10
+        require(audit, code)
+    return chain
 
-def check_time(chain, now, registered):
+def ca_of(chain):
+    return chain[-1].issuer
+
+def valid_at(chain, instant):
+    return all(c.not_before <= instant < c.not_after for c in chain)
+
+def check_time(chain, host):
     """D2: one instant for the whole chain. The reason tells of the first instant, now."""
-    instants = [now, registered] if registered and registered <= now else [now]
-    if not any(all(c.not_before <= instant < c.not_after for c in chain) for instant in instants):
-        raise Refused("expired" if all(c.not_before <= now for c in chain) else "not-yet-valid")
+    now, registered = host.now(ca_of(chain)), host.registration(ca_of(chain))
+    not_before_asked = host.policy.clock_exact                                                            # T3
+    valid_now = valid_at(chain, now) if not_before_asked else all(now < c.not_after for c in chain)
+    if not valid_now and not (registered and valid_at(chain, registered)):
+        raise Refused("not-yet-valid" if not_before_asked and any(now < c.not_before for c in chain) else "expired")
 
 def check_admission(chain, obj, host):
     """D3 and D4: every certificate, not only the leaf."""
     require(all(c.usages & obj.usage for c in chain), "missing-usage")                                     # D3
     directories = [c.constraints.get(STORE_DIRECTORIES, [b"/nix/store"]) for c in chain]                   # K2
     require(all(obj.store_directory in items for items in directories), "store-directory-not-permitted")
-    if host.name is None:                                                                                 # K5
+    check_hosts(chain, host)
+    require(not any(names_match(c.constraints.get(EXCLUDED_NAMES, []), obj.name) for c in chain), "name-excluded")
+    require(all(names_match(c.constraints[PERMITTED_NAMES], obj.name) for c in chain), "name-not-permitted")
+
+def check_hosts(chain, host):
+    """K5"""
+    if host.name is None:
         require(all(b"*" in c.constraints[HOSTS] for c in chain), "host-name-not-configured")
     else:
         require(all(any(glob_matches(p, host.name) for p in c.constraints[HOSTS]) for c in chain), "host-not-permitted")
-    require(not any(names_match(c.constraints.get(EXCLUDED_NAMES, []), obj.name) for c in chain), "name-excluded")
-    require(all(names_match(c.constraints[PERMITTED_NAMES], obj.name) for c in chain), "name-not-permitted")
+
+# --- Revocation (section 11) and the host's lists ----------------------------------------------------------------------
+def check_revocation(chain, host):
+    """D9."""
+    ca = ca_of(chain)
+    rules = host.policy.rules_for_lists(host.ca_keys[ca])
+    require(ca not in host.unreadable or rules.unreadable_accepted, "revocation-list-unreadable")          # L12
+    newest = max((held.issued for held in timely_lists(host, ca)), default=None)
+    if newest is None:
+        require(rules.missing_accepted, "revocation-list-missing")                                        # L12
+    elif rules.oldest is not None:
+        require(host.now(ca) - newest <= rules.oldest, "revocation-list-too-old")                         # L12
+    subjects = {c.subject for c in chain}
+    for held in counting_lists(host, ca):
+        if {c.subject for c in held.chain[1:]} <= subjects:                                               # L8
+            for extent, since in revoked_by(held, chain):
+                check_extent(extent, since, chain, host)
+
+def check_extent(extent, since, chain, host):
+    """L5."""
+    registered = host.registration(ca_of(chain))
+    if extent == RETIRED:
+        require(registered, "retired")
+    else:
+        was_before = registered and registered < since and valid_at(chain, registered) and host.policy.clock_exact
+        require(was_before, "compromised")
+
+def revoked_by(held, chain):
+    """L4: what a list says of the certificates of a chain."""
+    selectors = {selector for c in chain for selector in ((SERIAL, c.serial), (KEY, c.subject), (LABEL_OF, c.label))}
+    return [(extent, since) for kind, value, extent, since, _ in held.entries if (kind, value) in selectors]
+
+def newest_lists(host, ca):
+    """L9: the newest of each signer."""
+    of_ca = [held for held in host.lists if held.ca == ca]
+    return [held for held in of_ca if held.issued == max(other.issued for other in of_ca if other.signer == held.signer)]
+
+def said_of_signer(held, host, ca):
+    """L11: what the CA's own list says of the certificates of a delegate's chain."""
+    own = [other for other in newest_lists(host, ca) if other.signer == ca]
+    return [extent for other in own for extent, _ in revoked_by(other, held.chain)]
+
+def counting_lists(host, ca):
+    return [held for held in newest_lists(host, ca) if COMPROMISED not in said_of_signer(held, host, ca)]  # L11
+
+def timely_lists(host, ca):
+    return [held for held in newest_lists(host, ca) if not said_of_signer(held, host, ca)]                 # T1, L11, L12
+
+# --- The host's policy (section 12) -----------------------------------------------------------------------------------
+@dataclass
+class Threshold:
+    names: list
+    votes: int
+    authorities: list | None
+    separate: bool
+    audit: bool
+
+@dataclass
+class Authority:
+    permitted_names: list
+    excluded_names: list
+    usages: int
+    longest_validity: int | None
+    deepest_chain: int
+    missing_accepted: bool
+    unreadable_accepted: bool
+    oldest: int | None
+    audit: list
+
+@dataclass
+class Policy:
+    """A host without one decides as this one does."""
+    clock_exact: bool = True
+    earliest_time: int = 0
+    protected_names: list = field(default_factory=list)
+    protected_audit: bool = False
+    authorities: dict | None = None  # by the CA's name
+    thresholds: list = field(default_factory=list)
+
+    def rules_for_lists(self, ca):
+        return (self.authorities or {}).get(ca) or Authority([], [], 0, None, 0, True, False, None, [])
+
+def objections(chain, obj, host):
+    """P2 to P5: codes, each with whether its rule is in audit mode."""
+    found = []
+    if host.policy.authorities is not None:
+        rules = host.policy.authorities.get(host.ca_keys[ca_of(chain)])
+        if rules is None:
+            found.append(("ca-not-in-policy", False))                                                     # P2
+        else:
+            found += rule_objections(chain, obj, rules)
+    if names_match(host.policy.protected_names, obj.name):
+        found.append(("protected-name", host.policy.protected_audit))                                     # P5
+    return found
+
+def rule_objections(chain, obj, rules):
+    too_long = rules.longest_validity is not None and chain[0].not_after - chain[0].not_before > rules.longest_validity
+    broken = [
+        ("usages", "usage-not-in-policy", not rules.usages & obj.usage),                                  # P3
+        ("longest-validity", "validity-too-long", too_long),                                              # P3
+        ("deepest-chain", "chain-too-deep", len(chain) - 1 > rules.deepest_chain),                        # P3
+        ("excluded-names", "name-excluded-by-policy", names_match(rules.excluded_names, obj.name)),       # P4
+        ("permitted-names", "name-not-permitted-by-policy", not names_match(rules.permitted_names, obj.name)),  # P4
+    ]
+    return [(code, rule in rules.audit) for rule, code, is_broken in broken if is_broken]
+
+def met(threshold, obj, host, chains):
+    """P6."""
+    if not names_match(threshold.names, obj.name):
+        return True
+    if threshold.authorities is not None:
+        chains = [chain for chain in chains if host.ca_keys[ca_of(chain)] in threshold.authorities]
+    return enough_votes([marks(chain, threshold.separate) for chain in chains], threshold.votes)
+
+def marks(chain, separate):
+    """P6: what two votes must not have in common."""
+    counted = chain[:1] if separate else chain
+    return {c.subject for c in counted} | {(ca_of(chain), c.label) for c in counted}
+
+def enough_votes(voters, wanted):
+    """Every choice is tried, until one is found or P7 ends the search."""
+    steps = VOTE_STEPS
+
+    def search(start, taken, left):
+        nonlocal steps
+        if left == 0:
+            return True
+        for i in range(start, len(voters) - left + 1):
+            steps -= 1
+            if steps < 0:
+                return False
+            if not taken & voters[i] and search(i + 1, taken | voters[i], left - 1):
+                return True
+        return False
+
+    return search(0, frozenset(), wanted)
+
+# How a policy is written down is not in FORMAT.md: this is tests/vectors/README.md.
+
+class BrokenPolicy(Exception):
+    """P1"""
+
+def understood(condition):
+    if not condition:
+        raise BrokenPolicy
+
+def read_table(table, required, optional):
+    """The values of an object, None for those that are absent. Nothing else may be in it."""
+    understood(isinstance(table, dict) and set(required) <= set(table) <= set(required) | set(optional))
+    understood(None not in table.values())
+    return [table.get(key) for key in list(required) + list(optional)]
+
+def read_policy(table):
+    keys = ("clock", "earliest-time", "revocation-lists", "protected-names", "audit", "ca", "threshold")
+    version, clock, earliest, lists, protected, audit, cas, thresholds = read_table(table, ["version"], keys)
+    understood(is_number(version, 1, 1))
+    understood(lists is None or isinstance(lists, str) and lists.startswith("/"))
+    audit = read_words(audit or [], ["protected-names"])
+    protected = read_patterns(protected or [])
+    understood(protected or not audit)
+    understood(isinstance(cas or {}, dict) and isinstance(thresholds or [], list))
+    authorities = {name: read_rules(rules, lists is not None) for name, rules in (cas or {}).items()}
+    return Policy(
+        clock_exact=read_word(clock, ["exact", "lower-bound"]) == "exact",
+        earliest_time=read_time(earliest) if earliest is not None else 0,
+        protected_names=protected,
+        protected_audit=bool(audit),
+        authorities=authorities,
+        thresholds=[read_threshold(threshold, authorities) for threshold in thresholds or []],
+    )
+
+def read_rules(table, has_lists):
+    keys = ("excluded-names", "longest-validity", "deepest-chain", "missing-list", "unreadable-list", "oldest-list", "audit")
+    permitted, usages, excluded, validity, depth, missing, unreadable, oldest, audit = read_table(
+        table, ["permitted-names", "usages"], keys)
+    understood(permitted and usages)
+    understood(has_lists or missing is None and unreadable is None and oldest is None)
+    understood(not (missing == "accept" and oldest is not None))
+    understood(depth is None or is_number(depth, 0, MAX_INTERMEDIATES))
+    bits = {"import-paths": IMPORT_PATHS, "import-realisations": IMPORT_REALISATIONS, "vouch-for-systems": VOUCH_FOR_SYSTEMS}
+    doubts = ["refuse", "accept"]
+    return Authority(
+        permitted_names=read_patterns(permitted),
+        excluded_names=read_patterns(excluded or []),
+        usages=sum(bits[word] for word in set(read_words(usages, bits))),
+        longest_validity=read_span(validity) if validity is not None else None,
+        deepest_chain=MAX_INTERMEDIATES if depth is None else depth,
+        missing_accepted=oldest is None if missing is None else read_word(missing, doubts) == "accept",
+        unreadable_accepted=read_word(unreadable, doubts) == "accept",
+        oldest=read_span(oldest) if oldest is not None else None,
+        audit=read_words(audit or [], ["permitted-names", "excluded-names", "usages", "longest-validity", "deepest-chain"]),
+    )
+
+def read_threshold(table, known):
+    keys = ("authorities", "through-one-intermediate", "audit")
+    names, votes, authorities, together, audit = read_table(table, ["names", "votes"], keys)
+    understood(names and is_number(votes, 1, MAX_VOTES))
+    understood(authorities is None or authorities and read_words(authorities, known))
+    understood(audit in (None, True, False))
+    separate = read_word(together, ["one-vote", "separate-votes"]) == "separate-votes"
+    return Threshold(read_patterns(names), votes, authorities, separate, bool(audit))
+
+def is_number(value, least, most):
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+def read_word(word, words):
+    """The first is the default."""
+    understood(word is None or word in words)
+    return words[0] if word is None else word
+
+def read_words(words, known):
+    understood(isinstance(words, list) and all(isinstance(word, str) and word in known for word in words))
+    return words
+
+def read_patterns(patterns):
+    understood(isinstance(patterns, list) and all(isinstance(p, str) and name_pattern_ok(p.encode()) for p in patterns))
+    return [pattern.encode() for pattern in patterns]
+
+def read_span(text):
+    match = isinstance(text, str) and re.fullmatch(r"([1-9][0-9]*)([smhdw])", text)
+    understood(match)
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+
+def read_time(text):
+    match = isinstance(text, str) and re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?", text)
+    understood(match)
+    try:
+        time = datetime.datetime.fromisoformat(match[1] + (match[2] or "T00:00:00Z"))
+    except ValueError:
+        raise BrokenPolicy from None
+    understood(time.year >= 1970)
+    return int(time.timestamp())
 
 # --- The host's configuration -----------------------------------------------------------------------------------------
 def read_host(vector):
@@ -142,8 +431,28 @@ def read_host(vector):
     for entry in map(read_public_key, vector["trusted_public_keys"]):
         if entry is not None:  # a broken plain entry names no key
             public_keys.setdefault(entry[0], [entry[1]])  # D5: of two with one name, the first
-    trusted = frozenset(entry[1] for entry in ca_keys if entry is not None)
-    return Host(name, trusted, public_keys, broken, vector["now"], vector["registered"])
+    trusted = {entry[1]: entry[0] for entry in ca_keys if entry is not None}
+    policy = Policy()
+    try:
+        policy = read_policy(vector["policy"]) if "policy" in vector else policy
+    except BrokenPolicy:
+        broken = True  # P1
+    host = Host(name, trusted, public_keys, broken, vector["now"], vector["registered"], policy, [], set())
+    for entry in vector.get("revocation_lists", []):
+        hold(entry, host)
+    return host
+
+def hold(entry, host):
+    """L12: of a list that cannot be used it is known only that it is there."""
+    if isinstance(entry, dict):
+        host.unreadable |= {key for key, name in host.ca_keys.items() if name == entry["unreadable"]}
+        return
+    held = read_list(decode_base64(entry))
+    try:
+        check_list(held, host)
+        host.lists.append(held)
+    except Refused:
+        host.unreadable.add(held.ca)
 
 def ca_keys_readable(entries):
     """K6: well-formed, C4 admits each, and names and keys belong together one to one."""
@@ -221,6 +530,7 @@ def check_chain(chain, ca_keys):
 # --- The certificate (section 3) --------------------------------------------------------------------------------------
 @dataclass
 class Certificate:
+    serial: int
     label: bytes
     subject: bytes
     issuer: bytes
@@ -253,7 +563,8 @@ def read_certificate(data):
     bad = "malformed-certificate"
     r = Reader(data, bad)
     read_header(r)                                                       # F2
-    require(r.number(8) != 0, bad)                                       # serial
+    serial = r.number(8)
+    require(serial != 0, bad)                                            # section 3
     label = read_label(r)
     subject, issuer = r.bytes(32), r.bytes(32)
     require(subject != issuer, bad)                                      # F4; its other half is in check_chain
@@ -273,7 +584,8 @@ def read_certificate(data):
     signed_message = b"nixcert1.certificate\0" + data[:r.at]             # F5
     signature = r.bytes(64)
     require(r.done(), bad)                                               # F1
-    return Certificate(label, subject, issuer, not_before, not_after, usages, path_length, constraints, signed_message, signature)
+    return Certificate(serial, label, subject, issuer, not_before, not_after, usages, path_length, constraints, signed_message,
+                       signature)
 
 def read_header(r):
     require(r.number(1) == 1, "unknown-version")                         # F2
@@ -302,6 +614,90 @@ def read_constraint(kind, value, bad):
     require(items and strictly_ascending(items), bad)                    # F10
     require(all(item and item_ok(item) for item in items), bad)          # F10, K2, K4, K5
     return items
+
+# --- The revocation list (section 11) ---------------------------------------------------------------------------------
+@dataclass
+class RevocationList:
+    ca: bytes
+    certificates: list  # their bytes
+    chain: list         # the same, read; known only after check_list
+    issued: int
+    entries: list       # (kind, value, extent, since, cause)
+    signed_message: bytes
+    signature: bytes
+
+    @property
+    def signer(self):
+        return self.chain[0].subject if self.chain else self.ca
+
+def read_list(data):
+    bad = "malformed-list"
+    require(len(data) <= MAX_LIST_BYTES, bad)                            # L1
+    r = Reader(data, bad)
+    read_header(r)                                                       # L2, F2
+    ca = r.bytes(32)
+    count = r.number(1)
+    require(count <= MAX_CERTIFICATES, bad)                              # L2
+    certificates = [r.bytes(r.number(2)) for _ in range(count)]
+    require(all(len(data) <= MAX_CERTIFICATE_BYTES for data in certificates), bad)  # L2
+    issued = read_time_field(r)
+    count, entries = r.number(4), []
+    while len(entries) < count:
+        entries.append(read_revocation(r, issued))
+    require(strictly_ascending([entry[:2] for entry in entries]), bad)   # L4; bytes of one kind compare as L4 says
+    signed_message = b"nixcert1.revocation\0" + data[:r.at]              # L3
+    signature = r.bytes(64)
+    require(r.done(), bad)                                               # L1
+    return RevocationList(ca, certificates, [], issued, entries, signed_message, signature)
+
+def read_revocation(r, issued):
+    kind = r.number(1)
+    require(kind in (SERIAL, KEY, LABEL_OF), r.reason)                   # L2
+    value = r.number(8) if kind == SERIAL else r.bytes(32) if kind == KEY else read_label(r)
+    require(value != 0, r.reason)                                        # the table: a serial is not zero
+    extent = r.number(1)
+    require(extent in (RETIRED, COMPROMISED), r.reason)                  # L2
+    since = read_time_field(r) if extent == COMPROMISED else None
+    require(since is None or since <= issued, r.reason)                  # L5
+    cause = r.number(1)
+    require(cause in CAUSES, r.reason)                                   # L2
+    return kind, value, extent, since, cause
+
+def read_time_field(r):
+    time = r.number(8)
+    require(time <= MAX_TIME, r.reason)                                  # C1
+    return time
+
+def check_list(held, host):
+    """L6 and L7."""
+    require(held.ca in host.ca_keys, "untrusted-ca")
+    chain = [read_certificate(data) for data in held.certificates]
+    if chain:
+        check_chain(chain, host.ca_keys)
+        require(ca_of(chain) == held.ca, "list-of-another-ca")
+    held.chain = chain
+    require(signature_valid(held.signer, held.signed_message, held.signature), "bad-list-signature")
+    require(all(c.usages & REVOKE for c in chain), "missing-usage")
+    check_hosts(chain, host)
+    require(all(c.not_before <= held.issued for c in chain), "not-yet-valid")
+    require(all(held.issued < c.not_after for c in chain), "expired")
+
+def verify_list(vector):
+    """The reason, or what is in the list."""
+    host = read_host({**vector, "now": 0, "registered": None, "trusted_public_keys": []})
+    try:
+        held = read_list(decode_base64(vector["list"]))
+        check_list(held, host)
+    except Refused as refused:
+        return refused.args[0], None
+    encode_key = lambda key: base64.b64encode(key).decode()
+    entries = []
+    for kind, value, extent, since, cause in held.entries:
+        shown = {SERIAL: lambda: f"{value:016x}", KEY: lambda: encode_key(value), LABEL_OF: lambda: value.decode()}[kind]()
+        entry = {"kind": {SERIAL: "serial", KEY: "key", LABEL_OF: "label"}[kind], "value": shown}
+        entry |= {"extent": "retired"} if extent == RETIRED else {"extent": "compromised", "since": since}
+        entries.append(entry | {"cause": CAUSES[cause]})
+    return None, {"ca": encode_key(held.ca), "signer": encode_key(held.signer), "issued": held.issued, "entries": entries}
 
 def read_request(line):
     """Section 4, R1: the label and the key that a request asks for. No vector has one."""
@@ -465,11 +861,14 @@ def sum_of_products(m, a, n, b):
 def check(path):
     vector = json.loads(path.read_text(encoding="utf-8"))
     wanted = vector["expected"]
-    expected = wanted["accepted"], wanted["reason"], wanted["signatures"]
     try:
-        got = verify(vector)
+        if "list" in vector:
+            expected, got = (wanted["reason"], wanted.get("list")), verify_list(vector)
+        else:
+            expected = wanted["accepted"], wanted["reason"], wanted["signatures"], wanted.get("audited", [])
+            got = verify(vector)
     except Exception as fault:  # section 8: a fault of the verifier refuses
-        got = False, f"internal-error ({fault!r})", []
+        expected, got = wanted, f"internal-error ({fault!r})"
     agrees = got == expected
     print(f"ok {path.stem}" if agrees else f"DISAGREES {path.stem}: expected {expected} got {got}")
     return agrees
