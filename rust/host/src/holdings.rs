@@ -72,7 +72,9 @@ impl Holdings {
                 // Somebody put it there by hand, and believes that it counts.
                 if file_name(&path).is_some_and(|name| name.ends_with(SUFFIX)) {
                     let name = path.display();
-                    return Err(format!("'{name}' was put there by hand: nixcert revocation install FILE"));
+                    return Err(format!(
+                        "'{name}' was put there by hand, where it counts for nothing: move it away, and install it from there"
+                    ));
                 }
                 continue;
             };

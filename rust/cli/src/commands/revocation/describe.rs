@@ -108,6 +108,12 @@ impl ListDescription {
         }
     }
 
+    /// A CA's own list before those of its delegates, and these by label.
+    pub(super) fn order(&self) -> (String, Option<String>, String) {
+        let ca = self.ca_name.as_ref().unwrap_or(&self.ca).clone();
+        (ca, self.certificates.first().map(|leaf| leaf.label.clone()), self.signer.clone())
+    }
+
     /// The same in few words.
     pub(super) fn whose(&self) -> String {
         let ca = self.ca_name.as_ref().unwrap_or(&self.ca);

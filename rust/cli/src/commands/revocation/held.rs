@@ -50,7 +50,8 @@ pub(super) fn show(place: &PlaceArgs, json: bool) -> Result {
 
 fn report(held: &[Held], trust: &Trust, directory: &Path, now: Instant) -> Report {
     let revocations = Revocations::new(held.iter().filter_map(|held| held.list.clone().ok()));
-    let rows: Vec<Row> = held.iter().map(|held| Row::new(held, trust, &revocations)).collect();
+    let mut rows: Vec<Row> = held.iter().map(|held| Row::new(held, trust, &revocations)).collect();
+    rows.sort_by_key(|row| row.list.as_ref().map(ListDescription::order));
     let mut problems: Vec<String> = rows
         .iter()
         .filter_map(|row| row.problem.as_ref().map(|problem| format!("'{}': {problem}", row.path)))

@@ -207,7 +207,9 @@ fn held(args: &QueryArgs, question: &Question) -> Result<Lists> {
         let description = ListDescription::of_verified(list, anchors.name_of(list.ca()));
         Asked::new(description, list.entries().clone(), &certificates)
     });
-    Ok((lists.collect(), problems, true))
+    let mut lists: Vec<Asked> = lists.collect();
+    lists.sort_by_key(|list| list.description.order());
+    Ok((lists, problems, true))
 }
 
 impl Asked {
