@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cache::Cache,
+    clock,
     host::{Host, Recipe},
     network::Switch,
     nix_build::{self, Optimise},
@@ -32,6 +33,7 @@ struct More {
     stock: Host,
     testing: Result<Host, String>,
     bookworm: Result<Host, String>,
+    clock: Result<(), String>,
 }
 
 /// How many hosts are wanted.
@@ -55,6 +57,10 @@ impl Bed {
         let command = products::command(cache)?;
         let others = (extent == Extent::All)
             .then(|| [Release::Testing, Release::Bookworm].map(|release| roots::root(cache, release)));
+        let clock = match extent {
+            Extent::All => clock::layer(cache, &root),
+            Extent::Two => Err(anyhow::anyhow!("the hosts of the demo have no clock of their own")),
+        };
 
         let step = Step::start("Booting the hosts");
         let switch = Switch::start()?;
@@ -63,8 +69,11 @@ impl Bed {
             host.configure("")?;
             Ok::<_, anyhow::Error>(host)
         };
-        let workstation = boot("workstation", 1, &root, vec![&command])?;
-        let server = boot("server", 2, &root, vec![&patched])?;
+        let clock_layer = clock.as_deref().ok();
+        let workstation =
+            boot("workstation", 1, &root, [&*command].into_iter().chain(clock_layer).collect())?;
+        let layers = [&*command, &*patched].into_iter().chain(clock_layer).collect();
+        let server = boot("server", 2, &root, layers)?;
         server.start_sshd()?;
         workstation.may_log_in(&server, &PEOPLE)?;
 
@@ -82,7 +91,8 @@ impl Bed {
             let said = |result: Result<Host>| result.map_err(|error| sentence(&error));
             let testing = said(sender("testing", 4, testing));
             let bookworm = said(sender("bookworm", 5, bookworm));
-            more = Some(More { stock, testing, bookworm });
+            let clock = clock.map(drop).map_err(|error| sentence(&error));
+            more = Some(More { stock, testing, bookworm, clock });
         }
         step.done();
         Ok(Self { workstation, server, more, _switch: switch })
@@ -101,6 +111,11 @@ impl Bed {
             Release::Testing => more.testing.as_ref().map_err(String::as_str),
             Release::Bookworm => more.bookworm.as_ref().map_err(String::as_str),
         })
+    }
+
+    /// Whether the workstation and the server can have another clock than the machine, or why not.
+    pub(crate) fn clock(&self) -> Result<Result<(), &str>> {
+        Ok(self.more()?.clock.as_ref().copied().map_err(String::as_str))
     }
 
     fn more(&self) -> Result<&More> {

@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::network::{Switch, address};
+use crate::{
+    clock,
+    network::{Switch, address},
+};
 
 /// How long a command on a host may take, in seconds.
 const PATIENCE: &str = "180";
@@ -40,8 +43,19 @@ pub(crate) struct Host {
     keeper: Child,
     pid: u32,
     daemon: RefCell<Option<Child>>,
-    conf: RefCell<String>,
+    /// What the daemon was started with: nix.conf, and whose clock.
+    conf: RefCell<(String, Clock)>,
     services: RefCell<Vec<Child>>,
+}
+
+/// By whose clock a daemon goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The machine's.
+    #[default]
+    Machine,
+    /// The host's own, see [`Host::set_clock`].
+    Host,
 }
 
 /// What a command on a host printed, and whether it succeeded.
@@ -156,27 +170,39 @@ impl Host {
 
     /// Writes nix.conf and starts the daemon, or starts it again if the settings are others than before.
     pub(crate) fn configure(&self, settings: &str) -> Result<()> {
+        self.configure_with(settings, Clock::Machine)
+    }
+
+    /// The same, with a daemon that goes by this clock.
+    pub(crate) fn configure_with(&self, settings: &str, clock: Clock) -> Result<()> {
         let conf = format!(
             "experimental-features = nix-command ca-derivations\nbuild-users-group = nixbld\nsandbox = false\n\
              substituters =\ncores = 1\n{settings}"
         );
+        let conf = (conf, clock);
         if self.daemon.borrow().is_some() && *self.conf.borrow() == conf {
             return Ok(());
         }
         self.stop_daemon()?;
-        self.write("/etc/nix/nix.conf", conf.as_bytes())?;
+        self.write("/etc/nix/nix.conf", conf.0.as_bytes())?;
         self.conf.replace(conf);
-        self.start_daemon()
+        self.start_daemon(clock)
     }
 
-    fn start_daemon(&self) -> Result<()> {
+    /// Sets the host's own clock: an offset to the machine's, such as `-3d`, or a time at which it starts when the program
+    /// does that asks for it, such as `@1970-01-02 00:00:00`. It is UTC.
+    pub(crate) fn set_clock(&self, time: &str) -> Result<()> {
+        self.replace(clock::FILE, format!("{time}\n").as_bytes())
+    }
+
+    fn start_daemon(&self, clock: Clock) -> Result<()> {
         let log = fs::File::options().create(true).append(true).open(self.path("/var/log/nix-daemon.log"))?;
-        let child = self
-            .enter(&["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root", "nix-daemon"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let mut words = vec!["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root"];
+        if clock == Clock::Host {
+            words.extend(clock::ENVIRONMENT);
+        }
+        words.push("nix-daemon");
+        let child = self.enter(&words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         self.daemon.replace(Some(child));
         let begun = Instant::now();
         // The socket is made last.
@@ -262,6 +288,13 @@ impl Host {
         }
         let mut file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(file.write_all(bytes)?)
+    }
+
+    /// Puts a file in the place of what may be there, as root and at once: no reader finds it half-written.
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let (new, old) = (self.path(&format!("{path}.new")), self.path(path));
+        self.write(&format!("{path}.new"), bytes)?;
+        fs::rename(&new, &old).with_context(|| format!("cannot write {}", old.display()))
     }
 
     /// Reads a file, as root.

@@ -2,6 +2,7 @@
 
 mod bed;
 mod cache;
+mod clock;
 mod demo;
 mod e2e;
 mod host;
@@ -45,7 +46,7 @@ enum Chore {
     },
     /// Run every test, from units to end to end on real daemons (needs root on Debian)
     Test {
-        /// Only the end-to-end cases whose names contain this
+        /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         #[command(flatten)]

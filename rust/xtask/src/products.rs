@@ -45,13 +45,13 @@ impl Profile {
 
 /// The library, installed into a prefix in the cache.
 pub(crate) fn library(cache: &Cache, profile: Profile) -> Result<PathBuf> {
-    let key = key(profile, &["rust/core", "rust/ffi", "cpp-shim"])?;
+    let key = key(profile, &["rust/core", "rust/files", "rust/host", "rust/ffi", "cpp-shim"])?;
     cache.entry("library", &key, |prefix| install(&cache.log("library")?, profile, prefix))
 }
 
 /// A tree with the command, to be laid over a root.
 pub(crate) fn command(cache: &Cache) -> Result<PathBuf> {
-    let key = key(Profile::Dev, &["rust/core", "rust/issue", "rust/cli"])?;
+    let key = key(Profile::Dev, &["rust/core", "rust/files", "rust/host", "rust/issue", "rust/cli"])?;
     cache.entry("command", &key, |layer| {
         let log = cache.log("command")?;
         let step = Step::start("Compiling the command");

@@ -369,7 +369,7 @@ fn leaf_issues(bed: &Bed) -> Result<Outcome> {
 }
 
 /// A certificate of the root for an intermediate's key, in the form that names hold.
-fn issue_to(host: &Host, intermediate: &str, options: &str) -> Result<String> {
+pub(crate) fn issue_to(host: &Host, intermediate: &str, options: &str) -> Result<String> {
     let text =
         host.root(&format!("cd /root; nixcert issue {intermediate}/ca.request --ca {CA} {options} --yes"))?;
     let line = text.lines().rfind(|line| line.contains(".nixcert1.")).unwrap_or_default();

@@ -52,6 +52,13 @@ impl Key {
     }
 }
 
+/// A new path with this name and these contents, signed by all of these.
+pub(crate) fn signed_by(keys: &[&Key], path: &str, contents: &[u8]) -> Parcel {
+    let mut parcel = Parcel::file(path, contents);
+    parcel.info.signatures = keys.iter().map(|key| key.signature(&parcel.info)).collect();
+    parcel
+}
+
 /// What is signed of a path.
 fn fingerprint(info: &Info) -> String {
     let references = info.references.join(",");

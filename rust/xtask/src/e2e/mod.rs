@@ -9,9 +9,12 @@ mod channels;
 mod forge;
 mod pki;
 mod plain;
+mod policy;
 mod realisations;
 mod senders;
+mod time;
 mod tools;
+mod votes;
 mod wire;
 
 use std::{path::Path, time::Instant};
@@ -40,7 +43,7 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
-/// Runs the cases whose names contain `only`.
+/// Runs the cases whose names contain `only`, or one of the texts that commas separate in it.
 pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let bed = Bed::boot(cache, scratch, Extent::All)?;
     let cases = plain::CASES
@@ -48,8 +51,13 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(attacks::CASES)
         .chain(certificates::CASES)
         .chain(realisations::CASES)
+        .chain(policy::CASES)
+        .chain(votes::CASES)
+        .chain(time::CASES)
         .chain(senders::CASES);
-    for case in cases.filter(|case| only.is_none_or(|text| case.name.contains(text))) {
+    for case in
+        cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
+    {
         let begun = Instant::now();
         match (case.run)(&bed) {
             Ok(Outcome::Passed) => tally.passed(case.name, 1, begun.elapsed()),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 
-use super::tools::key;
+use super::{forge::Key, tools::key};
 use crate::host::Host;
 
 /// What a certificate permits when that is not what the case is about.
@@ -43,6 +43,12 @@ pub(crate) fn certify(host: &Host, user: &str, key_name: &str, ca: &str, options
     host.root(&format!("cd /root; nixcert issue {request} --ca {ca} {options} --yes -o {certificate} >&2"))?;
     host.run_as(user, &format!("nixcert attach --key {key_name}.secret {certificate} -o {joined}"))?.ok()?;
     Ok(joined)
+}
+
+/// The same, to sign in here.
+pub(crate) fn signer(host: &Host, user: &str, key_name: &str, ca: &str, options: &str) -> Result<Key> {
+    let file = certify(host, user, key_name, ca, options)?;
+    Key::read(host, &format!("/home/{user}/{file}"))
 }
 
 /// The parts of the name in a key file: label, leaf certificate, intermediates.

@@ -40,7 +40,8 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const BOTH: &str = "--usage import-paths,import-realisations --permit '*' --host '*'";
+/// Paths, and realisations.
+pub(crate) const BOTH: &str = "--usage import-paths,import-realisations --permit '*' --host '*'";
 
 /// How the realisation is signed.
 #[derive(Clone, Copy)]
@@ -103,27 +104,52 @@ fn registered(
     let mut client = Client::connect(host, "alice", server)?;
     client.add(&parcel, Flags::default())?;
 
-    let path = parcel.info.path.trim_start_matches("/nix/store/");
-    // No two paths have the same first bytes, so nor do these derivations.
-    let id = |salt: &str| {
-        let hash = hex(format!("{salt}{path}").as_bytes());
-        format!("sha256:{:0<64.64}!out", hash)
-    };
-    let fingerprint =
-        |id: &str| format!(r#"{{"dependentRealisations":{{}},"id":"{id}","outPath":"{path}"}}"#);
-    let own = id("a");
+    let path = &parcel.info.path;
     let signatures = match signature {
-        Signature::Own => format!("\"{}\"", key.sign(&fingerprint(&own))),
-        Signature::OfAnother => format!("\"{}\"", key.sign(&fingerprint(&id("b")))),
-        Signature::None => String::new(),
+        Signature::Own => vec![key.sign(&fingerprint(path, Derivation::Own))],
+        Signature::OfAnother => vec![key.sign(&fingerprint(path, Derivation::Another))],
+        Signature::None => vec![],
     };
-    let json = format!(
-        r#"{{"dependentRealisations":{{}},"id":"{own}","outPath":"{path}","signatures":[{signatures}]}}"#
-    );
+    let json = json(path, &signatures);
     let answer = client.register_realisation(&json);
     match refusal {
         None => answer?,
         Some(words) => must_fail(answer, words)?,
     }
     Ok(Outcome::Passed)
+}
+
+/// A realisation's derivation, which is made up.
+#[derive(Clone, Copy)]
+enum Derivation {
+    Own,
+    Another,
+}
+
+/// No two paths have the same first bytes, so nor do these derivations.
+fn id(path: &str, derivation: Derivation) -> String {
+    let salt = match derivation {
+        Derivation::Own => "a",
+        Derivation::Another => "b",
+    };
+    let hash = hex(format!("{salt}{}", path.trim_start_matches("/nix/store/")).as_bytes());
+    format!("sha256:{hash:0<64.64}!out")
+}
+
+fn fingerprint(path: &str, derivation: Derivation) -> String {
+    let (id, path) = (id(path, derivation), path.trim_start_matches("/nix/store/"));
+    format!(r#"{{"dependentRealisations":{{}},"id":"{id}","outPath":"{path}"}}"#)
+}
+
+fn json(path: &str, signatures: &[String]) -> String {
+    let (id, path) = (id(path, Derivation::Own), path.trim_start_matches("/nix/store/"));
+    let signatures: Vec<String> = signatures.iter().map(|signature| format!("\"{signature}\"")).collect();
+    let signatures = signatures.join(",");
+    format!(r#"{{"dependentRealisations":{{}},"id":"{id}","outPath":"{path}","signatures":[{signatures}]}}"#)
+}
+
+/// The realisation of a made-up derivation by this path, signed by all of these.
+pub(crate) fn signed(path: &str, keys: &[&Key]) -> String {
+    let fingerprint = fingerprint(path, Derivation::Own);
+    json(path, &keys.iter().map(|key| key.sign(&fingerprint)).collect::<Vec<_>>())
 }
