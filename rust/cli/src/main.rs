@@ -61,6 +61,9 @@ enum Command {
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
     Why(commands::why::WhyArgs),
+    /// Explain a host's policy, and try it out
+    #[command(subcommand)]
+    Policy(Box<commands::policy::PolicyCommand>),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
 }
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Why(args) => commands::why::run(args),
+        Command::Policy(command) => commands::policy::run(*command),
         Command::Completions(args) => commands::generate::completions(args),
         Command::Man(args) => commands::generate::man(args),
     };

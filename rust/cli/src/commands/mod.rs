@@ -6,6 +6,7 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod key;
+pub(crate) mod policy;
 pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod revocation;
