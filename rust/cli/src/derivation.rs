@@ -497,8 +497,8 @@ impl WhatIf {
                 let wait = wait.map(|wait| format!(" (another {wait})")).unwrap_or_default();
                 let clock = at.clock.unwrap_or(at.at);
                 let text = format!(
-                    "wait until {not_before}{wait}; or set this host's clock, which says {}, if it is behind; if it \
-                     cannot be kept right, its policy can call it a lower-bound",
+                    "this host's clock says {}: set it if it is behind (if it cannot be kept right, its policy can \
+                     call it a lower-bound), or else wait until {not_before}{wait}",
                     shown(clock)
                 );
                 (text, self.move_into_validity())
@@ -646,7 +646,9 @@ impl WhatIf {
         for (position, certificate) in self.certificates().iter().enumerate().rev() {
             let label = certificate.label.to_string();
             let ago = Instant::from_seconds(now).map(|now| length(certificate.not_after, now));
-            let ago = ago.map(|ago| format!(" {ago} ago")).unwrap_or_default();
+            let ago =
+                ago.map(|ago| if ago == "no time" { " just now".to_owned() } else { format!(" {ago} ago") });
+            let ago = ago.unwrap_or_default();
             let expired = certificate.not_after.seconds() <= now;
             match (position, expired) {
                 (0, true) => steps.push(format!(

@@ -595,12 +595,16 @@ impl OfCa {
             let signer = delegate
                 .as_ref()
                 .map_or_else(|| "the CA".to_owned(), |label| format!("its delegate '{label}'"));
-            let age = age.as_ref().map_or_else(|| "of a time to come".to_owned(), |age| format!("{age} old"));
+            let age = match age.as_deref() {
+                None => "of a time to come".to_owned(),
+                Some("no time") => "just now".to_owned(),
+                Some(age) => format!("{age} ago"),
+            };
             let entries = if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
             let retired = if *signer_revoked { "; the CA has retired that delegate" } else { "" };
             writeln!(
                 out,
-                "    revocation list by {}, issued {issued}, {age}: {entries}{retired}",
+                "    revocation list by {}, issued {issued} ({age}): {entries}{retired}",
                 printable(&signer)
             )?;
         }
