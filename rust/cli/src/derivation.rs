@@ -6,10 +6,12 @@
 use crate::time::length;
 use nixcert_core::{
     Authority, Certificate, CertificateId, CertificateName, ChainCache, ChainError, Doubt, HostName, Instant,
-    ListRules, Mode, NameSet, Object, Outcome, PolicyError, Reason, RevocationError, ScopeError, Selector,
-    Signer, Times, Trust, Usage, Verdict, VotesError, is_certificate_name, judge,
+    ListRules, Mode, NameSet, Object, Outcome, PolicyError, PublicKeys, Reason, RevocationError, ScopeError,
+    Selector, Signer, Threshold, Times, Trust, Usage, Verdict, VotesError, is_certificate_name, judge,
+    rehearse,
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// A rule, in the order in which the core asks: what it is called, what it says, and the reasons it gives.
 struct Rule {
@@ -307,29 +309,34 @@ pub(crate) struct Votes {
 }
 
 /// Each threshold that the name meets. Plain keys need no votes: what is accepted by one is accepted without.
-pub(crate) fn votes<S: AsRef<[u8]>>(
+pub(crate) fn votes<S: AsRef<str>>(
     object: &Object,
     signatures: &[S],
+    verdict: &Verdict,
     trust: &Trust,
     times: Times,
 ) -> Vec<Votes> {
-    let name = object.store_path().name();
+    let path = object.store_path();
+    let is_certified = |outcome: &Outcome| matches!(outcome, Outcome::Counted(Signer::Certified { .. }));
+    let counted = signatures.iter().zip(&verdict.signatures).filter(|(_, outcome)| is_certified(outcome));
+    // Their signatures were checked; a name that is there twice is one vote at most.
+    let names: BTreeSet<&str> =
+        counted.filter_map(|(signature, _)| signature.as_ref().split(':').next()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut alone = trust.clone();
+    alone.public_keys = PublicKeys::default();
     let mut all = Vec::new();
     for threshold in &trust.policy.thresholds {
-        let Some(pattern) = threshold.names.find(name) else { continue };
-        // This one alone, enforced: then the verdict says whether it is met.
-        let mut alone = trust.clone();
-        alone.policy.thresholds = vec![nixcert_core::Threshold { mode: Mode::Enforce, ..threshold.clone() }];
-        let verdict = judge(object, signatures, &alone, times, &mut ChainCache::default());
-        let is_certified = |outcome: &Outcome| matches!(outcome, Outcome::Counted(Signer::Certified { .. }));
+        let Some(pattern) = threshold.names.find(path.name()) else { continue };
+        // This one alone, enforced: then the core says whether it is met.
+        alone.policy.thresholds = vec![Threshold { mode: Mode::Enforce, ..threshold.clone() }];
+        let rehearsal = rehearse(object.kind(), path, &names, &alone, times);
         let asked = asked(threshold.votes, threshold.authorities.iter().flatten().map(String::as_str));
-        let (status, message) = match (&verdict.missing_votes, threshold.mode) {
+        let (status, message) = match (rehearsal.reason(), threshold.mode) {
+            _ if names.is_empty() => (Status::NotReached, format!("there must be {asked}")),
+            (None, _) => (Status::Ok, format!("there are {asked}")),
             (Some(reason), Mode::Enforce) => (Status::Failed, reason.to_string()),
             (Some(reason), Mode::Audit) => (Status::Audited, reason.to_string()),
-            (None, _) if verdict.signatures.iter().any(is_certified) => {
-                (Status::Ok, format!("there are {asked}"))
-            }
-            (None, _) => (Status::NotReached, format!("there must be {asked}")),
         };
         all.push(Votes {
             pattern: pattern.to_owned(),
@@ -392,8 +399,8 @@ fn more_votes(error: &VotesError) -> String {
 /// More than there are kinds of change.
 const MOST_STEPS: usize = 8;
 
-/// Try out what would make a signature count, one change after the other; and whether the object is then accepted, with its
-/// other signatures.
+/// Try out what would make a signature count, one change after the other; and whether the object is then accepted, with the
+/// other signatures that are explained.
 pub(crate) fn change<S: AsRef<[u8]>>(
     number: usize,
     signature: &str,

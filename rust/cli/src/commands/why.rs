@@ -318,14 +318,13 @@ impl Judge {
         let not_shown = all.len().saturating_sub(SHOWN);
         all.truncate(SHOWN);
         all.sort_by_key(|(number, ..)| *number);
+        let shown: Vec<&str> = all.iter().map(|(_, signature, _)| signature.as_str()).collect();
         let mut signatures = Vec::new();
         let mut best: Option<(Change, usize)> = None;
         for (number, signature, outcome) in all {
             let refused = matches!(outcome, Outcome::Refused(_));
-            let change = refused.then(|| {
-                let all = &narinfo.signatures;
-                derivation::change(number, signature, &object, all, &self.trust, self.times)
-            });
+            let change = refused
+                .then(|| derivation::change(number, signature, &object, &shown, &self.trust, self.times));
             let rank = rank(outcome);
             if let Some(change) = &change
                 && best.as_ref().is_none_or(|best| is_smaller((change, rank), (&best.0, best.1)))
@@ -351,7 +350,7 @@ impl Judge {
             notes: Vec::new(),
             signatures,
             not_shown,
-            votes: derivation::votes(&object, &narinfo.signatures, &self.trust, self.times),
+            votes: derivation::votes(&object, &narinfo.signatures, &verdict, &self.trust, self.times),
             audited: Audited::all_of(&verdict),
             change: reason.map(|reason| best.unwrap_or_else(|| Change::of_object(reason))),
         })
