@@ -94,8 +94,13 @@ pub(crate) fn run(args: AttachArgs) -> Result {
     let contents = Zeroizing::new([key.to_nix(&line).as_bytes(), b"\n"].concat());
     destination.write(&contents)?;
     if let Some(path) = destination.path() {
+        let next = if leaf.usages.iter().all(|usage| usage == Usage::Revoke) {
+            format!("nixcert revoke --sign-with {} --ca-key NAME:BASE64 …", path.display())
+        } else {
+            format!("nix store sign -k {} --recursive PATH…", path.display())
+        };
         output::note(format_args!(
-            "'{0}' signs as '{1}' until {2}; next: nix store sign -k {0} --recursive PATH…",
+            "'{}' signs as '{}' until {}; next: {next}",
             path.display(),
             leaf.label,
             chain.iter().map(|certificate| certificate.not_after).min().unwrap_or(leaf.not_after)

@@ -4,7 +4,7 @@ mod delegate;
 mod hits;
 mod selectors;
 
-pub(crate) use selectors::{Found, public_key, serial};
+pub(crate) use selectors::{Found, named_key, serial};
 
 use crate::commands::ca::unlock;
 use crate::commands::issue::confirm;
@@ -20,7 +20,7 @@ use nixcert_core::{
 };
 use nixcert_files::{self as files, Access};
 use nixcert_issue::{AHEAD, Ca, CaKind, Changes, Log, NextList, OwnListError, Record, SecretKey};
-use selectors::{By, withdrawal};
+use selectors::By;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -95,8 +95,8 @@ pub(crate) struct RevokeArgs {
     #[arg(long, value_name = "HEX", help_heading = "What", value_delimiter = ',', value_parser = serial)]
     serial: Vec<Serial>,
     /// The certificates of this public key: BASE64, or NAME:BASE64
-    #[arg(long, value_name = "BASE64", help_heading = "What", value_delimiter = ',', value_parser = public_key)]
-    key: Vec<PublicKey>,
+    #[arg(long, value_name = "BASE64", help_heading = "What", value_delimiter = ',')]
+    key: Vec<String>,
     /// The certificates with this label
     #[arg(long, value_name = "NAME", help_heading = "What", value_delimiter = ',')]
     label: Vec<String>,
@@ -111,8 +111,8 @@ pub(crate) struct RevokeArgs {
     #[arg(long, value_name = "FILE|LABEL", help_heading = "What")]
     intermediate: Vec<String>,
     /// Take an earlier withdrawal back: serial:HEX, key:BASE64 or label:NAME. Only the CA itself can
-    #[arg(long, value_name = "WHAT", help_heading = "What", value_parser = withdrawal)]
-    withdraw: Vec<Selector>,
+    #[arg(long, value_name = "WHAT", help_heading = "What")]
+    withdraw: Vec<String>,
     /// Sign what is withdrawn already once more, with a new issue time (even if that is nothing)
     #[arg(long, help_heading = "What")]
     refresh: bool,
@@ -282,7 +282,7 @@ fn plan(
         Some((last, entries)) if args.issued_now => Some((last.min(now), entries)),
         base => base,
     };
-    let changes = Changes { revoke, take_back: args.withdraw.clone() };
+    let changes = Changes { revoke, take_back: selectors::withdrawals(args)? };
     let next = NextList::new(signer.ca, signer.chain.clone(), base, &changes, now)?;
     for (selector, revoked) in &next.already {
         output::note(format_args!("{selector} is {} already", revoked.extent));

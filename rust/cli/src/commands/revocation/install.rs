@@ -252,10 +252,8 @@ pub(super) fn reset(args: &ResetArgs) -> Result {
         confirm(args.yes)?;
     }
     let outcome = holdings.reset(&bytes, &trust, now.seconds()).map_err(|error| refuse(&args.list, &error));
-    if let Ok(installed) = &outcome {
-        if installed.action == Action::Reset {
-            tell_the_system(installed);
-        }
+    if let Some(installed) = outcome.as_ref().ok().filter(|installed| installed.action == Action::Reset) {
+        tell_the_system(installed);
     }
     tell(&args.list, outcome, args.json)
 }

@@ -2,7 +2,7 @@
 
 use super::describe::{EntryDescription, ListDescription};
 use super::{MOST_BYTES, quoted};
-use crate::commands::revoke::{Found, public_key, serial};
+use crate::commands::revoke::{Found, named_key, serial};
 use crate::error::{Answer, Error, Result};
 use crate::output::{self, ACCEPTED, NOTE, REFUSED, SCHEMA, printable};
 use crate::trust::TrustArgs;
@@ -40,8 +40,8 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "HEX", help_heading = "What", value_parser = serial)]
     serial: Option<Serial>,
     /// A public key
-    #[arg(long, value_name = "BASE64", help_heading = "What", value_parser = public_key)]
-    key: Option<PublicKey>,
+    #[arg(long, value_name = "BASE64", help_heading = "What")]
+    key: Option<String>,
     /// A label
     #[arg(long, value_name = "NAME", help_heading = "What", value_parser = label)]
     label: Option<String>,
@@ -117,11 +117,9 @@ pub(super) fn run(args: &QueryArgs) -> Result {
 }
 
 fn question(args: &QueryArgs) -> Result<Question> {
-    let bare = [
-        args.serial.map(Selector::Serial),
-        args.key.map(Selector::Key),
-        args.label.clone().map(Selector::Label),
-    ];
+    let key = args.key.as_deref().map(named_key).transpose()?;
+    let bare =
+        [args.serial.map(Selector::Serial), key.map(Selector::Key), args.label.clone().map(Selector::Label)];
     let mut question = Question {
         selectors: bare.into_iter().flatten().map(|selector| (selector, None)).collect(),
         chain: None,

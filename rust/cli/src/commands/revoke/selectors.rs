@@ -27,7 +27,9 @@ pub(crate) enum By {
 pub(super) fn named(args: &RevokeArgs, signer: &Signer<'_>) -> Result<BTreeSet<Selector>> {
     let mut all = BTreeSet::new();
     all.extend(args.serial.iter().copied().map(Selector::Serial));
-    all.extend(args.key.iter().copied().map(Selector::Key));
+    for text in &args.key {
+        all.insert(Selector::Key(named_key(text)?));
+    }
     for text in &args.label {
         all.insert(label(text)?);
     }
@@ -38,6 +40,25 @@ pub(super) fn named(args: &RevokeArgs, signer: &Signer<'_>) -> Result<BTreeSet<S
         all.extend(intermediate(what, signer)?.into_iter().map(Selector::Key));
     }
     Ok(all)
+}
+
+/// What is to be taken back.
+pub(super) fn withdrawals(args: &RevokeArgs) -> Result<Vec<Selector>> {
+    let parse = |text: &String| {
+        withdrawal(text).map_err(|problem| {
+            Error::new(format!("--withdraw: {problem}"))
+                .help("'nixcert revocation show LIST' shows what it revokes")
+        })
+    };
+    args.withdraw.iter().map(parse).collect()
+}
+
+/// The value of `--key`. It is not repeated where it is wrong, as clap would: it might be the secret half.
+pub(crate) fn named_key(text: &str) -> Result<PublicKey> {
+    public_key(text).map_err(|problem| {
+        Error::new(format!("--key: {problem}"))
+            .help("give the public key as 'nixcert inspect' and 'nixcert ca log' show it; --certificate FILE finds it by itself")
+    })
 }
 
 fn label(text: &str) -> Result<Selector> {
@@ -163,7 +184,7 @@ fn intermediate(what: &str, signer: &Signer<'_>) -> Result<Vec<PublicKey>> {
 }
 
 /// `BASE64` or `NAME:BASE64`.
-pub(crate) fn public_key(text: &str) -> std::result::Result<PublicKey, String> {
+fn public_key(text: &str) -> std::result::Result<PublicKey, String> {
     let payload = text.rsplit(':').next().unwrap_or(text);
     let bytes = Zeroizing::new(base64_decode(payload.as_bytes()).ok_or("it is not base64 (is it whole?)")?);
     match (<[u8; 32]>::try_from(bytes.as_slice()), bytes.len()) {
@@ -189,7 +210,7 @@ pub(crate) fn serial(text: &str) -> std::result::Result<Serial, String> {
 }
 
 /// `serial:HEX`, `key:BASE64` or `label:NAME`.
-pub(super) fn withdrawal(text: &str) -> std::result::Result<Selector, String> {
+fn withdrawal(text: &str) -> std::result::Result<Selector, String> {
     match text.split_once(':') {
         Some(("serial", value)) => serial(value).map(Selector::Serial),
         Some(("key", value)) => public_key(value).map(Selector::Key),
