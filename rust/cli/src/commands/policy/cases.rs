@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// Try a policy out: a table of who signs what and when, and what a host must make of it
 ///
-/// Each case names a store path or its name, who signs it, and what is expected: \"accepted\", or a reason code. Who signs is
+/// Each case names a store path or its name, who signs it, and what is expected: accepted, or a reason code. Who signs is
 /// named by certificate files (what 'nixcert issue' wrote), and plain keys by their names in trusted-public-keys. Everything is
 /// judged as the daemon does (certificates, chain, validity, constraints, revocation lists, policy, votes), but for one thing:
 /// that each signs with the key of the certificate is taken for granted. So no secret key and no package is needed.

@@ -29,14 +29,14 @@ use toml::de::{DeTable, DeValue};
 A policy, for one team whose kernel needs two people:
   version = 1
   revocation-lists = \"/var/lib/nixcert/revocation\"
-  protected-names = [\"sudo@\", \"polkit@\"]     # only keys in trusted-public-keys
-  [ca.acme-2026-1]                            # the name in trusted-ca-keys
-  permitted-names = [\"*\"]                     # everything is written out
+  protected-names = [\"sudo@\", \"polkit@\"]  # only for trusted-public-keys
+  [ca.acme-2026-1]                         # the name in trusted-ca-keys
+  permitted-names = [\"*\"]                  # everything is written out
   usages = [\"import-paths\"]
-  longest-validity = \"90d\"
+  longest-validity = \"91d\"                 # those of 90d begin 5 minutes early
   deepest-chain = 1
   oldest-list = \"30d\"
-  audit = [\"longest-validity\"]                # accepted, and reported, until this line goes
+  audit = [\"longest-validity\"]             # only reported, until this line goes
   [[threshold]]
   names = [\"linux@\", \"nixos-system-*\"]
   votes = 2
