@@ -11,6 +11,7 @@ mod pki;
 mod plain;
 mod policy;
 mod realisations;
+mod revocation;
 mod senders;
 mod time;
 mod tools;
@@ -54,6 +55,7 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(policy::CASES)
         .chain(votes::CASES)
         .chain(time::CASES)
+        .chain(revocation::CASES)
         .chain(senders::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))

@@ -161,7 +161,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Where the server's policy is.
-const POLICY: &str = "/etc/nix/nixcert.toml";
+pub(crate) const POLICY: &str = "/etc/nix/nixcert.toml";
 
 /// The rule that a CA may certify for every name.
 pub(crate) const ALL_NAMES: &str = "permitted-names = [\"*\"]\n";
