@@ -131,21 +131,16 @@ impl TrustArgs {
     /// What was named, or, where no key was, what this machine trusts.
     pub(crate) fn load_or_this_machine(&self) -> Result<Loaded> {
         if !self.keys.is_empty() || !Path::new(NIX_CONF).exists() {
-            return self.load_all();
+            return self.load();
         }
         output::note(format_args!("judged by this machine's {NIX_CONF}"));
         let mut this_machine = self.clone();
         this_machine.keys.nix_conf = vec![PathBuf::from(NIX_CONF)];
-        this_machine.load_all()
-    }
-
-    /// All that was named.
-    pub(crate) fn load(&self) -> Result<Trust> {
-        self.load_all().map(|loaded| loaded.trust)
+        this_machine.load()
     }
 
     /// All that was named, and where the revocation lists are.
-    pub(crate) fn load_all(&self) -> Result<Loaded> {
+    pub(crate) fn load(&self) -> Result<Loaded> {
         let (keys, policy_file) = self.keys.load()?;
         let mut loaded = match (&self.policy, policy_file) {
             (Some(path), _) => under_policy(keys, path)?,
@@ -166,13 +161,6 @@ impl TrustArgs {
             let Trust { anchors, host, .. } = &loaded.trust;
             let held = |directory: &PathBuf| Holdings::new(directory).revocations(anchors, host.as_ref());
             loaded.trust.revocations = loaded.lists.as_ref().map_or_else(Revocations::default, held);
-        }
-        if let Some(directory) = loaded.lists.as_ref().filter(|directory| !directory.exists()) {
-            output::note(format_args!(
-                "there is no directory '{}' here, where the policy says that revocation lists are, so none is known; \
-                 --revocation-lists names another",
-                directory.display()
-            ));
         }
         Ok(loaded)
     }
@@ -226,11 +214,19 @@ fn warn_of_broken(problem: &str) {
     output::warn(format_args!("{problem}; on this host no certificate counts until that is corrected"));
 }
 
-/// Trust in somebody: without any, nothing can be judged.
-pub(crate) fn require(trust: &Trust) -> Result<()> {
+/// Trust in somebody, before anything is judged: without any, nothing can be. Lists that are not here are missed.
+pub(crate) fn require(loaded: &Loaded) -> Result<()> {
+    let Loaded { trust, lists } = loaded;
     if trust.anchors.is_empty() && trust.public_keys.is_empty() && trust.broken.is_none() {
         return Err(Error::new("there is no trusted key, so nothing could be accepted")
             .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
+    }
+    if let Some(directory) = lists.as_ref().filter(|directory| !directory.exists()) {
+        output::note(format_args!(
+            "there is no directory '{}' here, where the policy says that revocation lists are, so none is known; \
+             --revocation-lists names another",
+            directory.display()
+        ));
     }
     Ok(())
 }

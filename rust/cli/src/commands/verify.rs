@@ -47,11 +47,11 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn run(args: VerifyArgs) -> Result {
-    let trust = args.trust.load()?;
-    trust::require(&trust)?;
+    let loaded = args.trust.load()?;
+    trust::require(&loaded)?;
     let (_, times) = args.when.resolve()?;
     let mut run = Run {
-        trust,
+        trust: loaded.trust,
         times,
         json: args.json,
         cache: ChainCache::default(),

@@ -63,8 +63,9 @@ pub(crate) struct WhyArgs {
 }
 
 pub(crate) fn run(args: WhyArgs) -> Result {
-    let Loaded { trust, lists } = args.trust.load_or_this_machine()?;
-    trust::require(&trust)?;
+    let loaded = args.trust.load_or_this_machine()?;
+    trust::require(&loaded)?;
+    let Loaded { trust, lists } = loaded;
     let (now, times) = args.when.resolve()?;
     let has_policy = trust.policy.authorities.is_some();
     let rules = HostRules { lists: has_policy || lists.is_some(), policy: has_policy };

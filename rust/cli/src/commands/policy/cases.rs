@@ -224,8 +224,9 @@ struct Signer {
 
 pub(crate) fn run(args: &TestArgs) -> Result {
     let cases = read(&args.cases)?;
-    let Loaded { trust, .. } = args.trust.load_or_this_machine()?;
-    trust::require(&trust)?;
+    let loaded = args.trust.load_or_this_machine()?;
+    trust::require(&loaded)?;
+    let Loaded { trust, .. } = loaded;
     let (now, times) = args.when.resolve()?;
     let mut results = Vec::new();
     for (line, case) in &cases {
