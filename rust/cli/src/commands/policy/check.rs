@@ -33,7 +33,7 @@ A policy, for one team whose kernel needs two people:
   [ca.acme-2026-1]                         # the name in trusted-ca-keys
   permitted-names = [\"*\"]                  # everything is written out
   usages = [\"import-paths\"]
-  longest-validity = \"91d\"                 # those of 90d begin 5 minutes early
+  longest-validity = \"90d\"
   deepest-chain = 1
   oldest-list = \"30d\"
   audit = [\"longest-validity\"]             # only reported, until this line goes
@@ -171,8 +171,8 @@ struct Lines {
     keys: BTreeMap<String, usize>,
     /// The tables of CAs, with their keys.
     authorities: BTreeMap<String, (usize, BTreeMap<String, usize>)>,
-    /// The thresholds, in order.
-    thresholds: Vec<usize>,
+    /// The thresholds, in order, with the authorities that they name.
+    thresholds: Vec<(usize, Option<Vec<String>>)>,
     /// Whether this is the other kind of file.
     are_cases: bool,
 }
@@ -200,7 +200,10 @@ impl Lines {
                     }
                 }
                 ("threshold", DeValue::Array(tables)) => {
-                    lines.thresholds = tables.iter().map(|table| line(table.span().start)).collect();
+                    lines.thresholds = tables
+                        .iter()
+                        .map(|table| (line(table.span().start), authorities_of(table.get_ref())))
+                        .collect();
                 }
                 _ => {}
             }
@@ -222,7 +225,7 @@ impl Lines {
     }
 
     fn threshold(&self, index: usize) -> Option<usize> {
-        self.thresholds.get(index).copied()
+        self.thresholds.get(index).map(|(line, _)| *line)
     }
 
     /// Of a problem that names a table instead of a line.
@@ -230,15 +233,24 @@ impl Lines {
         let of_ca = |(name, (line, _)): (&String, &(usize, _))| {
             problem.starts_with(&format!("ca.{name}: ")).then_some(*line)
         };
-        let of_the_only_threshold = || {
-            self.thresholds
-                .first()
-                .filter(|_| problem.contains("threshold") && self.thresholds.len() == 1)
-                .copied()
+        let of_threshold = || {
+            let is_meant = |authorities: &Vec<String>| {
+                let unknown = |name: &String| problem.contains(&format!("votes of '{name}',"));
+                authorities.iter().any(unknown) || (authorities.is_empty() && problem.contains("empty list"))
+            };
+            let mut thresholds = self.thresholds.iter();
+            thresholds
+                .find(|(_, authorities)| authorities.as_ref().is_some_and(is_meant))
+                .map(|(line, _)| *line)
         };
         let of_key = || self.key("audit").filter(|_| problem.starts_with("audit "));
-        self.authorities.iter().find_map(of_ca).or_else(of_the_only_threshold).or_else(of_key)
+        self.authorities.iter().find_map(of_ca).or_else(of_threshold).or_else(of_key)
     }
+}
+
+fn authorities_of(table: &DeValue<'_>) -> Option<Vec<String>> {
+    let names = table.get("authorities")?.get_ref().as_array()?;
+    Some(names.iter().filter_map(|name| name.get_ref().as_str().map(str::to_owned)).collect())
 }
 
 /// The search for what is weak, has no effect, or cannot be meant.
@@ -537,6 +549,28 @@ fn ownership(path: &Path) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the policy's own reader says without a line.
+    #[test]
+    fn problems_without_a_line_get_one() {
+        let ca = "[ca.a]\npermitted-names = [\"*\"]\nusages = [\"import-paths\"]\n";
+        let threshold = |authorities: &str| {
+            format!("[[threshold]]\nnames = [\"x\"]\nvotes = 2\nauthorities = [{authorities}]\n")
+        };
+        for (text, line) in [
+            (format!("version = 1\naudit = [\"protected-names\"]\n{ca}"), 2),
+            (format!("version = 1\n\n{ca}oldest-list = \"1d\"\n"), 3),
+            (format!("version = 1\n{ca}{}{}", threshold("\"a\""), threshold("\"b\"")), 9),
+            (format!("version = 1\n{ca}{}{}", threshold("\"a\""), threshold("")), 9),
+        ] {
+            let error = PolicyFile::parse(&text).unwrap_err();
+            assert_eq!(
+                error.line.or_else(|| Lines::of(&text).of_problem(&error.problem)),
+                Some(line),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn what_surely_covers() {
