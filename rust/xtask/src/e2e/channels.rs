@@ -63,7 +63,7 @@ impl Channel {
     }
 
     /// Whether this output is this channel's refusal for want of a signature.
-    fn is_refusal(self, output: &Output, server: &Host, path: &str) -> Result<()> {
+    pub(crate) fn is_refusal(self, output: &Output, server: &Host, path: &str) -> Result<()> {
         match self {
             Self::CopyClosure | Self::SshNg => refused(output, server, path),
             Self::FileCache | Self::HttpCache => {

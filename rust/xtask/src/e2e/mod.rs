@@ -11,6 +11,7 @@ mod pki;
 mod plain;
 mod policy;
 mod realisations;
+mod renewal;
 mod revocation;
 mod senders;
 mod time;
@@ -56,6 +57,7 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(votes::CASES)
         .chain(time::CASES)
         .chain(revocation::CASES)
+        .chain(renewal::CASES)
         .chain(senders::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
