@@ -23,6 +23,9 @@ const DEFAULT_VALIDITY: &str = "90d";
 /// Hosts whose clocks are a little behind accept a new certificate at once.
 const BACKDATED: &str = "-5m";
 
+/// In seconds.
+const A_DAY: u64 = 86_400;
+
 /// Certify the key of a request, or renew certificates
 ///
 /// Shows what will be signed, asks, signs, writes it to the CA's log, and hands the certificate out, in this order.
@@ -60,12 +63,13 @@ pub(crate) struct IssueArgs {
     /// The directory of the CA
     #[arg(long, value_name = "DIR")]
     pub(crate) ca: PathBuf,
-    /// How long, or until when, it is valid: 90d, +52w, 2027-01-31, 2027-01-31T12:00:00Z. A span counts from
-    /// --not-before if that is given, and from now otherwise [default: 90d, or until the intermediate CA's own end; of a
+    /// How long, or until when, it is valid: 90d, +52w, 2027-01-31, 2027-01-31T12:00:00Z. A span counts from --not-before,
+    /// so it is what a host's policy calls its validity [default: 90d, or until the intermediate CA's own end; of a
     /// renewal, as long as before]
     #[arg(long, visible_alias = "not-after", value_name = "TIME")]
     pub(crate) valid: Option<Time>,
-    /// From when it is valid [default: five minutes ago, for hosts whose clocks are behind]
+    /// From when it is valid [default: five minutes ago, for hosts whose clocks are behind; now, if it is valid for less
+    /// than a day]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) not_before: Option<Time>,
     /// What the key may be used for
@@ -209,12 +213,11 @@ fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<D
     };
     let not_before = match args.not_before {
         Some(time) => resolve(time, now, "--not-before")?,
-        None => default_not_before(now, ca)?,
+        None => default_not_before(now, args.valid, ca)?,
     };
-    let base = if args.not_before.is_some() { not_before } else { now };
     let not_after = match args.valid {
-        Some(time) => resolve(time, base, "--valid")?,
-        None => default_not_after(base, ca)?,
+        Some(time) => resolve(time, not_before, "--valid")?,
+        None => default_not_after(not_before, ca)?,
     };
     if not_after <= not_before {
         return Err(Error::new(format!("it would end at {not_after}, before it begins at {not_before}"))
@@ -240,8 +243,14 @@ fn draft(args: &IssueArgs, request: &Request, ca: &Ca, now: Instant) -> Result<D
     })
 }
 
-/// The five minutes before now are a courtesy, and end where an intermediate's own validity begins.
-pub(crate) fn default_not_before(now: Instant, ca: &Ca) -> Result<Instant> {
+/// The five minutes before now are a courtesy: nothing is taken for them from less than a day, and they end where an
+/// intermediate's own validity begins.
+pub(crate) fn default_not_before(now: Instant, valid: Option<Time>, ca: &Ca) -> Result<Instant> {
+    let ends = valid.map(|valid| valid.resolve(now)).transpose();
+    let ends = ends.map_err(|problem| Error::new(format!("--valid: {problem}")))?;
+    if ends.is_some_and(|end| end.seconds() < now.seconds().saturating_add(A_DAY)) {
+        return Ok(now);
+    }
     let backdated = BACKDATED.parse::<Time>().and_then(|time| time.resolve(now));
     let not_before = backdated.map_err(|problem| Error::new(format!("--not-before: {problem}")))?;
     let begins =

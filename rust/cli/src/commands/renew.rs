@@ -244,11 +244,11 @@ fn draft(args: &IssueArgs, old: &Current, ca: &Ca, now: Instant) -> Result<Draft
     let (began, ended) = (old.terms.not_before, old.terms.not_after);
     let not_before = match args.not_before {
         Some(time) => resolve(time, now, "--not-before")?,
-        None => default_not_before(now, ca)?.max(began),
+        None => default_not_before(now, args.valid, ca)?.max(began),
     };
     let label = &old.record.label;
     let not_after = match args.valid {
-        Some(time) => resolve(time, if args.not_before.is_some() { not_before } else { now }, "--valid")?,
+        Some(time) => resolve(time, not_before, "--valid")?,
         None => {
             let length = ended.seconds().saturating_sub(began.seconds());
             let end = Instant::from_seconds(not_before.seconds().saturating_add(length))
