@@ -93,6 +93,11 @@ scenarios! {
         ..alice_signs_through("Neither is not-before asked of the intermediate", &[(leaf(), intermediate(1)), (issuer(1, 0), root())])
     }
     .under(policy::with("clock", json!("lower-bound"))).accepted(),
+    "refuse-lower-bound-expired-intermediate": alice_signs_through("The intermediate has ended by a clock that may be behind", &[
+        (leaf(), intermediate(1)),
+        (Draft { not_after: Instant::from_seconds(NOW).unwrap(), ..issuer(1, 0) }, root()),
+    ])
+    .under(policy::with("clock", json!("lower-bound"))).refused("expired"),
     "refuse-lower-bound-expired": Scenario { now: END, ..short("What has ended by a clock that may be behind has ended") }
         .under(policy::with("clock", json!("lower-bound"))).refused("expired"),
     "accept-lower-bound-last-second": Scenario { now: END - 1, ..short("The last second of validity") }

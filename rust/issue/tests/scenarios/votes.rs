@@ -66,6 +66,18 @@ scenarios! {
         by(&[(of("bob", &bob()), intermediate(2)), (issuer(2, 0), intermediate(3)), (issuer(3, 1), root())], &bob()),
     ])
     .under(two()).too_few(),
+    "refuse-votes-middle-intermediate": votes("A key stands in the middle of both chains, with two labels", &[
+        by(&[(of("alice", &alice()), intermediate(1)), (issuer(1, 0), intermediate(2)), (issuer(2, 1), root())], &alice()),
+        by(
+            &[
+                (of("bob", &bob()), intermediate(1)),
+                (Draft { serial: Serial(9), label: "team-9".to_owned(), ..issuer(1, 0) }, intermediate(3)),
+                (issuer(3, 1), root()),
+            ],
+            &bob(),
+        ),
+    ])
+    .under(two()).too_few(),
     "accept-votes-intermediate-and-ca": votes("One from the CA itself, one through an intermediate", &[alices(), through(1, "bob", &bob())])
         .under(two()).accepted(),
     "refuse-votes-renewed-intermediate": votes("Two certificates of one intermediate's key, for two labels", &[
