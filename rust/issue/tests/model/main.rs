@@ -4,11 +4,6 @@
 //! `NIXCERT_MODEL_CASES` sets how many, `NIXCERT_MODEL_SEED` which.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
-#![allow(
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "small numbers"
-)]
 
 mod engine;
 mod random;
@@ -263,8 +258,8 @@ fn the_verifier_agrees_about_lists() {
     }
 }
 
-/// The fewer signatures, the fewer acceptances; their order does not matter, nor what was remembered; and a rehearsal comes to the
-/// same, where every signature is what its name says.
+/// The fewer signatures, the fewer acceptances; their order does not matter, nor what was remembered; and a rehearsal comes to
+/// the same, where every signature is what its name says.
 #[test]
 fn signatures_only_help() {
     on_random_worlds(3, 1_000, |engine, world| {
@@ -335,8 +330,8 @@ fn without_audit_mode(world: &World) -> World {
     world
 }
 
-/// A list takes away. Where an object is accepted with it and not without, then because it moves the time (T1), is the one that is
-/// asked for (L12), takes the place of an older one (L9), or is the CA's own and revokes a delegate as compromised (L11).
+/// A list takes away. Where an object is accepted with it and not without, then because it moves the time (T1), is the one that
+/// is asked for (L12), takes the place of an older one (L9), or is the CA's own and revokes a delegate as compromised (L11).
 #[test]
 fn lists_only_take_away() {
     let mut tally = Tally::default();

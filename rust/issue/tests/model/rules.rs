@@ -27,7 +27,8 @@ pub(crate) fn answer(world: &World) -> Answer {
             .filter(|signature| broken_rules(world, signature, strict).is_empty())
             .collect()
     };
-    // D10: "If signatures count, but no plain one, the object is accepted only if they are as many votes as the policy asks for"
+    // D10: "If signatures count, but no plain one, the object is accepted only if they are as many votes as the policy asks
+    // for"
     let (by_plain, by_certificate) = split(counting(false));
     let votes_missing = !by_certificate.is_empty() && !unmet(world, &by_certificate, false).is_empty();
     let accepted = by_plain || (!by_certificate.is_empty() && !votes_missing);
