@@ -1,5 +1,7 @@
 //! With a policy: what the server's administrator says of certificates, beyond what is written in them.
 
+use std::{thread, time::Duration};
+
 use anyhow::{Result, bail};
 
 use super::{
@@ -119,6 +121,7 @@ pub(crate) const CASES: &[Case] = &[
             audited(bed, &acme(&rule), &acme_in_audit(&rule, "longest-validity"), "validity-too-long")
         },
     },
+    Case { name: "audit/deepest-chain", run: audit_of_a_chain },
     Case {
         name: "audit/usages",
         run: |bed| {
@@ -157,6 +160,15 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "changed-policy/renamed-on-an-open-connection", run: |bed| changed(bed, replace) },
     Case { name: "changed-policy/written-on-an-open-connection", run: |bed| changed(bed, overwrite) },
     Case { name: "changed-policy/link-on-an-open-connection", run: |bed| changed(bed, link) },
+    Case { name: "changed-policy/half-written-is-waited-for", run: half_written },
+    Case {
+        name: "changed-policy/while-it-is-sent-is-refused",
+        run: |bed| changed_while_sent(bed, "sudo@", Some("[name-not-permitted-by-policy]")),
+    },
+    Case {
+        name: "changed-policy/to-the-like-while-it-is-sent-is-accepted",
+        run: |bed| changed_while_sent(bed, "hell?-1", None),
+    },
     Case { name: "client/ca-policy-file-is-ignored", run: client_names_a_policy },
 ];
 
@@ -383,13 +395,26 @@ fn widened_host(bed: &Bed, host: &str, refused: Option<()>) -> Result<Outcome> {
     offered(bed, &[&key], "hello-1", refused.map(|()| "host-not-permitted"))
 }
 
-/// What a rule refuses, it accepts in audit mode, and the log has what it would have said.
+fn audit_of_a_chain(bed: &Bed) -> Result<Outcome> {
+    let issue = "--usage import-paths,issue --permit '*' --host '*'";
+    root_ca(&bed.workstation, "acme-1")?;
+    intermediate_ca(&bed.workstation, "team-deep", "acme-1", issue)?;
+    let alice = signer(&bed.workstation, "alice", "alice-1", "team-deep", EVERYTHING)?;
+    let rule = format!("{ALL_NAMES}deepest-chain = 0");
+    let (enforced, in_audit) = (acme(&rule), acme_in_audit(&rule, "deepest-chain"));
+    audited_of(bed, &alice, &enforced, &in_audit, "chain-too-deep")
+}
+
 fn audited(bed: &Bed, enforced: &str, in_audit: &str, reason: &str) -> Result<Outcome> {
-    let alice = alice(bed, EVERYTHING)?;
+    audited_of(bed, &alice(bed, EVERYTHING)?, enforced, in_audit, reason)
+}
+
+/// What a rule refuses, it accepts in audit mode, and the log has what it would have said.
+fn audited_of(bed: &Bed, alice: &Key, enforced: &str, in_audit: &str, reason: &str) -> Result<Outcome> {
     govern(bed, enforced)?;
-    offered(bed, &[&alice], "sudo-1", Some(reason))?;
+    offered(bed, &[alice], "sudo-1", Some(reason))?;
     govern(bed, in_audit)?;
-    let parcel = signed_by(&[&alice], &fresh("sudo-1"), b"hello");
+    let parcel = signed_by(&[alice], &fresh("sudo-1"), b"hello");
     offer(&mut connect(bed)?, &parcel, None)?;
     let path = &parcel.info.path;
     let lines = log_lines(&bed.server, path)?;
@@ -536,6 +561,41 @@ fn changed(bed: &Bed, change: fn(&Host, &str) -> Result<()>) -> Result<Outcome> 
         change(&bed.server, &hello)?;
         offer(&mut client, &parcel("sudo-1"), Some("name-not-permitted-by-policy"))?;
         offer(&mut client, &parcel("hello-1"), None)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// An editor writes the file in place: its first half is a policy, and says more than the whole.
+fn half_written(bed: &Bed) -> Result<Outcome> {
+    let half = acme(ALL_NAMES);
+    let whole = format!("{half}excluded-names = [\"sudo@\"]\n");
+    govern(bed, &whole)?;
+    let alice = alice(bed, EVERYTHING)?;
+    let mut client = connect(bed)?;
+    let parcel = || signed_by(&[&alice], &fresh("sudo-1"), b"hello");
+    offer(&mut client, &parcel(), Some("name-excluded-by-policy"))?;
+    bed.server.write("/srv/half.toml", half.as_bytes())?;
+    bed.server.write("/srv/whole.toml", whole.as_bytes())?;
+    bed.server.root(&format!(
+        "cat /srv/half.toml > {POLICY}; (sleep 0.3; cat /srv/whole.toml > {POLICY}) > /dev/null 2>&1 &"
+    ))?;
+    offer(&mut client, &parcel(), Some("name-excluded-by-policy"))?;
+    Ok(Outcome::Passed)
+}
+
+/// The policy changes between the first bytes of a path, when it was judged once, and the last.
+fn changed_while_sent(bed: &Bed, permitted: &str, words: Option<&str>) -> Result<Outcome> {
+    govern(bed, &acme("permitted-names = [\"hello@\"]"))?;
+    let parcel = signed_by(&[&alice(bed, EVERYTHING)?], &fresh("hello-1"), b"hello");
+    let mut client = connect(bed)?;
+    // The daemon has to have begun.
+    let answer = client.add_with_a_pause(&parcel, || {
+        thread::sleep(Duration::from_secs(2));
+        replace(&bed.server, &acme(&format!("permitted-names = [\"{permitted}\"]")))
+    });
+    match words {
+        None => answer?,
+        Some(words) => must_fail(answer, words)?,
     }
     Ok(Outcome::Passed)
 }

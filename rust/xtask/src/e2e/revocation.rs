@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 
 use super::{
     Case, Outcome,
-    attacks::fresh,
+    attacks::{fresh, must_fail},
     forge::{Key, signed_by},
     pki::{EVERYTHING, certify, intermediate_ca, root_ca},
     policy::{self, ALL_NAMES, POLICY, connect, threshold, vendor},
@@ -51,6 +51,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "revoked/list-of-another-ca-has-no-effect", run: other_ca },
     Case { name: "revoked/taken-back-by-the-ca", run: taken_back },
     Case { name: "revoked/co-signer-is-no-vote", run: co_signer },
+    Case { name: "revoked/while-it-is-sent-is-refused", run: |bed| while_sent(bed, "--label alice", false) },
+    Case {
+        name: "revoked/another-while-it-is-sent-is-accepted",
+        run: |bed| while_sent(bed, "--label bob", true),
+    },
     Case { name: "list/older-than-the-one-held-is-refused", run: rolled_back },
     Case { name: "list/system-that-is-rolled-back-keeps-the-newer-one", run: system_rolled_back },
     Case { name: "list/far-in-the-future-is-refused", run: far_future },
@@ -64,9 +69,12 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "list/with-another-signature-is-refused", run: forged },
     Case { name: "list/of-an-unknown-ca-is-refused", run: unknown_ca },
     Case { name: "list/by-hand-in-its-directory-is-named", run: by_hand },
+    Case { name: "list/is-not-taken-up-by-users", run: by_a_user },
+    Case { name: "list/that-users-cannot-read-does-not-verify", run: hidden },
     Case { name: "delegate/takes-nothing-back", run: delegate_shrinks },
     Case { name: "delegate/is-not-overruled-by-a-later-list-of-the-ca", run: union },
     Case { name: "delegate/whose-key-is-stolen-counts-no-more", run: delegate_revoked },
+    Case { name: "delegate/who-retired-is-believed-and-adds-nothing", run: delegate_retired },
     Case { name: "valid-path/retired-is-still-good", run: |bed| valid_path(bed, Extent::Retired, "", true) },
     Case {
         name: "valid-path/compromised-before-it-came-is-bad",
@@ -359,6 +367,30 @@ fn co_signer(bed: &Bed) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// The list arrives between the first bytes of a path, when it was judged once, and the last.
+fn while_sent(bed: &Bed, whom: &str, good: bool) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let alice = site.person("alice")?;
+    site.person("bob")?;
+    let list = site.list(&format!("{whom} --retired"))?;
+    let parcel = hello(&alice);
+    let mut client = connect(bed)?;
+    // The daemon has to have begun.
+    let answer = client.add_with_a_pause(&parcel, || {
+        thread::sleep(Duration::from_secs(2));
+        site.install(&list)
+    });
+    if good {
+        answer?;
+    } else {
+        must_fail(answer, "[retired]")?;
+    }
+    if client.info(&parcel.info.path)?.is_some() != good {
+        bail!("{} should have been {}", parcel.info.path, if good { "valid" } else { "not valid" });
+    }
+    Ok(Outcome::Passed)
+}
+
 /// Who keeps an older list back brings it again.
 fn rolled_back(bed: &Bed) -> Result<Outcome> {
     let site = Site::new(bed, "")?;
@@ -551,6 +583,49 @@ fn by_hand(bed: &Bed) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// Bob, on the server, has a good list.
+fn by_a_user(bed: &Bed) -> Result<Outcome> {
+    let (site, server) = (Site::new(bed, "")?, &bed.server);
+    let alice = site.person("alice")?;
+    site.revoke("--label mallory --retired")?;
+    let list = site.list("--label alice --retired")?;
+    server.write("/tmp/users.list", &bed.workstation.read(&list)?)?;
+    server.root("chmod 644 /tmp/users.list")?;
+    for command in ["install", "reset --yes"] {
+        let output = server.run_as("bob", &format!("nixcert revocation {command} /tmp/users.list"))?;
+        if output.success {
+            bail!("a user had the server take a list up: {}", output.text);
+        }
+        says(&output.text, &["only root"])?;
+    }
+    site.offered(&alice, None)?;
+    site.install(&list)?;
+    site.offered(&alice, Some("retired"))?;
+    Ok(Outcome::Passed)
+}
+
+/// `nix store verify` runs as its user, who cannot know what is revoked; the daemon can.
+fn hidden(bed: &Bed) -> Result<Outcome> {
+    let (site, server) = (Site::new(bed, "")?, &bed.server);
+    let (file, path) = (site.certified("alice", "alice-1")?, build(server, "alice", "hello-1")?);
+    let alice = site.read("alice", &file)?;
+    server.write("/tmp/hidden.key", &bed.workstation.read(&format!("/home/alice/{file}"))?)?;
+    server.root("chmod 644 /tmp/hidden.key")?;
+    sign(server, "alice", "/tmp/hidden.key", &path)?;
+    site.revoke("--label mallory --retired")?;
+    let verify = format!("nix store verify --sigs-needed 1 {path}");
+    server.run_as("alice", &verify)?.ok()?;
+    server.root(&format!("chmod 700 {}", site.lists))?;
+    let output = server.run_as("alice", &verify)?;
+    if output.success {
+        bail!("what is revoked cannot be known, and the path was verified: {}", output.command);
+    }
+    says(&output.text, &["[revocation-list-unreadable]"])?;
+    server.run_as("root", &verify)?.ok()?;
+    site.offered(&alice, None)?;
+    Ok(Outcome::Passed)
+}
+
 /// Whoever has the delegate's key signs a list that says less.
 fn delegate_shrinks(bed: &Bed) -> Result<Outcome> {
     let site = Site::new(bed, "")?;
@@ -593,6 +668,21 @@ fn delegate_revoked(bed: &Bed) -> Result<Outcome> {
     let second = site.list_of(&delegate, &format!("--previous {first} --label bob --retired"))?;
     site.revoke(&format!("--certificate {delegate} --compromised-since -1d"))?;
     site.offered(&alice, None)?;
+    site.does_not_install(&second, "list-signer-revoked")?;
+    site.offered(&bob, None)?;
+    Ok(Outcome::Passed)
+}
+
+/// The delegate leaves, in good standing.
+fn delegate_retired(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let [alice, bob] = [site.person("alice")?, site.person("bob")?];
+    let delegate = site.delegate()?;
+    let first = site.list_of(&delegate, "--first --label alice --retired")?;
+    site.install(&first)?;
+    let second = site.list_of(&delegate, &format!("--previous {first} --label bob --retired"))?;
+    site.revoke(&format!("--certificate {delegate} --retired"))?;
+    site.offered(&alice, Some("retired"))?;
     site.does_not_install(&second, "list-signer-revoked")?;
     site.offered(&bob, None)?;
     Ok(Outcome::Passed)

@@ -132,6 +132,21 @@ impl Client {
     /// # Errors
     /// What the daemon says.
     pub(crate) fn add_slowly(&mut self, parcel: &Parcel, pause: Duration) -> Result<()> {
+        self.add_with_a_pause(parcel, || {
+            std::thread::sleep(pause);
+            Ok(())
+        })
+    }
+
+    /// Adds a path as [`Client::add`] does, and does something else before the last bytes.
+    ///
+    /// # Errors
+    /// What the daemon says, or what is done meanwhile.
+    pub(crate) fn add_with_a_pause(
+        &mut self,
+        parcel: &Parcel,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let mut message = Vec::new();
         put(&mut message, ADD_TO_STORE_NAR);
         put_info(&mut message, &parcel.info);
@@ -140,7 +155,7 @@ impl Client {
         put_frames(&mut message, &parcel.nar);
         let (first, last) = message.split_at(message.len() - 16);
         self.send(first)?;
-        std::thread::sleep(pause);
+        meanwhile()?;
         self.send(last)?;
         self.finish()
     }
