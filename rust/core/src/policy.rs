@@ -294,16 +294,26 @@ pub enum PolicyError {
     },
 }
 
-/// A span of time in its largest whole unit.
+/// A span of time, in its two largest units that are not zero.
 struct Span(u64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            seconds if seconds % 86_400 == 0 => write!(f, "{} days", seconds / 86_400),
-            seconds if seconds % 3_600 == 0 => write!(f, "{} hours", seconds / 3_600),
-            seconds => write!(f, "{seconds} seconds"),
-        }
+        const UNITS: [(u64, &str); 4] = [(86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")];
+        let mut rest = self.0;
+        let counts = UNITS.map(|(size, unit)| {
+            let count = rest / size;
+            rest %= size;
+            (count, unit)
+        });
+        let words: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .take(2)
+            .map(|(count, unit)| format!("{count} {unit}"))
+            .collect();
+        f.write_str(if words.is_empty() { "0 seconds" } else { "" })?;
+        f.write_str(&words.join(" and "))
     }
 }
 
@@ -384,7 +394,8 @@ mod tests {
     fn spans() {
         assert_eq!(Span(86_400 * 90).to_string(), "90 days");
         assert_eq!(Span(7_200).to_string(), "2 hours");
-        assert_eq!(Span(61).to_string(), "61 seconds");
+        assert_eq!(Span(7_776_300).to_string(), "90 days and 5 minutes");
+        assert_eq!(Span(0).to_string(), "0 seconds");
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl<'a> RevocationList<'a> {
         }
     }
 
-    /// Check whose word it is (FORMAT L6 to L8).
+    /// Check whose word it is (FORMAT L6, L7).
     ///
     /// # Errors
     /// [`ListError`] if it does not count on this host.
@@ -254,7 +254,7 @@ impl<'a> RevocationList<'a> {
         } else {
             let certificates = self.certificates.iter().map(|bytes| bytes.to_vec()).collect();
             let chain = VerifiedChain::verify(certificates, anchors)?;
-            // L6: "that ends in the CA of the list"
+            // L6: "a verified chain (section 5) that ends in that CA"
             if *chain.anchor() != self.ca {
                 return Err(ListError::OtherCa(*chain.anchor()));
             }
@@ -273,8 +273,8 @@ impl<'a> RevocationList<'a> {
         })
     }
 
-    /// L7: "Every certificate of the signer's chain has the usage *revoke*, admits the host, and is valid at the time of
-    /// issue." Returns the signer, and the intermediates above it.
+    /// L7: "Every certificate of the delegate's chain MUST have the usage *revoke*, admit the host (K5), and be valid at the
+    /// time of issue." Returns the signer, and the intermediates above it.
     fn check_delegation(
         &self,
         chain: &VerifiedChain,

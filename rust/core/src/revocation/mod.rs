@@ -31,7 +31,7 @@ struct Held {
 }
 
 impl Revocations {
-    /// Put lists together. "What counts is the union of the newest list of each signer" (FORMAT L9), less those whose
+    /// Put lists together: "the union of the newest list of each signer" (FORMAT L9), less those whose
     /// signer the CA's own list revokes as compromised (L11).
     pub fn new(lists: impl IntoIterator<Item = Arc<VerifiedList>>) -> Self {
         let mut by_ca: BTreeMap<PublicKey, Vec<Arc<VerifiedList>>> = BTreeMap::new();
@@ -102,7 +102,7 @@ impl Revocations {
         }
         let subjects: Vec<PublicKey> = certificates.iter().map(|certificate| certificate.subject).collect();
         for list in self.of(key) {
-            // L10: "below all intermediates of the signer's own chain"
+            // L8: "only on chains that have in them every intermediate (by key) of the delegate's own chain"
             if !list.issuers.iter().all(|issuer| subjects.contains(issuer)) {
                 continue;
             }
@@ -182,7 +182,7 @@ fn refusal(
         Extent::Retired if moment.registered.is_some() => None,
         Extent::Retired => Some(RevocationError::Retired { selector, cause }),
         Extent::Compromised { since } => {
-            // "and the clock is exact": a clock that may be behind says nothing about what came before what.
+            // "and if the clock is exact (T3): a clock that may be behind does not tell before from after"
             let before = |at: &u64| *at < since.seconds() && valid_at(certificates, *at);
             let was_before = moment.clock.is_exact() && moment.registered.as_ref().is_some_and(before);
             (!was_before).then_some(RevocationError::Compromised { selector, since, cause })
