@@ -59,6 +59,21 @@ pub(crate) fn signed_by(keys: &[&Key], path: &str, contents: &[u8]) -> Parcel {
     parcel
 }
 
+/// What a cache would say of a path.
+pub(crate) fn narinfo(parcel: &Parcel) -> String {
+    let info = &parcel.info;
+    let references: Vec<&str> =
+        info.references.iter().map(|it| it.trim_start_matches("/nix/store/")).collect();
+    let signatures: String = info.signatures.iter().map(|signature| format!("Sig: {signature}\n")).collect();
+    format!(
+        "StorePath: {}\nURL: nar/hello.nar\nCompression: none\nNarHash: sha256:{}\nNarSize: {}\nReferences: {}\n{signatures}",
+        info.path,
+        base32(&unhex(&info.nar_hash)),
+        info.nar_size,
+        references.join(" ")
+    )
+}
+
 /// What is signed of a path.
 fn fingerprint(info: &Info) -> String {
     let references = info.references.join(",");

@@ -3,6 +3,7 @@
 //! A case is a function that fails by an error. Cases come in pairs that differ in one fact: what is accepted, and
 //! what is refused.
 
+mod agreement;
 mod attacks;
 mod certificates;
 mod channels;
@@ -58,6 +59,7 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(time::CASES)
         .chain(revocation::CASES)
         .chain(renewal::CASES)
+        .chain(agreement::CASES)
         .chain(senders::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))

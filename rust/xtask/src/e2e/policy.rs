@@ -192,7 +192,8 @@ fn acme_in_audit(rules: &str, rule: &str) -> String {
     acme(&format!("{rules}\naudit = [\"{rule}\"]"))
 }
 
-fn protecting(name: &str) -> String {
+/// A policy that protects a name.
+pub(crate) fn protecting(name: &str) -> String {
     acme(ALL_NAMES).replace("version = 1\n", &format!("version = 1\nprotected-names = [\"{name}\"]\n"))
 }
 

@@ -94,7 +94,7 @@ pub(crate) const CASES: &[Case] = &[
 const MISSING: &str = "revocation-list-missing";
 
 /// A CA of the case's own, which the server trusts beside `acme-1`, and the lists that the server holds.
-struct Site<'a> {
+pub(crate) struct Site<'a> {
     bed: &'a Bed,
     ca: String,
     lists: String,
@@ -116,7 +116,7 @@ enum Signer {
 }
 
 impl<'a> Site<'a> {
-    fn new(bed: &'a Bed, rules: &str) -> Result<Self> {
+    pub(crate) fn new(bed: &'a Bed, rules: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let site =
@@ -159,7 +159,7 @@ impl<'a> Site<'a> {
     }
 
     /// A person with a certificate of this CA.
-    fn person(&self, person: &str) -> Result<Key> {
+    pub(crate) fn person(&self, person: &str) -> Result<Key> {
         self.read(person, &self.certified(person, &format!("{person}-1"))?)
     }
 
@@ -221,7 +221,7 @@ impl<'a> Site<'a> {
     }
 
     /// Has the CA withdraw from a person, and the server know.
-    fn revoke(&self, options: &str) -> Result<()> {
+    pub(crate) fn revoke(&self, options: &str) -> Result<()> {
         self.install(&self.list(options)?)
     }
 
