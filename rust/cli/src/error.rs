@@ -256,6 +256,9 @@ impl From<IssueError> for Error {
             IssueError::Log(error) => error.into(),
             IssueError::Draft(error) => error.into(),
             IssueError::OwnList(error) => error.into(),
+            IssueError::CompromisedKey { .. } => {
+                Self::refused(error).help("have a new key made, and a request with that")
+            }
             IssueError::Revoked { ref selector, .. } => {
                 let help = match selector {
                     Selector::Label(label) => format!(

@@ -337,14 +337,15 @@ fn issuers(list: &VerifiedList) -> Vec<PublicKey> {
     above.filter_map(|bytes| Certificate::parse(bytes).ok()).map(|issuer| issuer.subject).collect()
 }
 
-/// L10: "If its clock is exact, it accepts none whose issue time is more than a day after *now*."
+/// L10: "If its clock is exact, it accepts none whose issue time is more than a day after the latest of" what no delegate can
+/// move: else each list would make room for the next.
 fn check_not_ahead(
     list: &VerifiedList,
     trust: &Trust,
     revocations: &Revocations,
     clock: u64,
 ) -> Result<(), HoldingsError> {
-    let floors = [trust.policy.earliest_time, revocations.newest(list.ca())];
+    let floors = [trust.policy.earliest_time, revocations.newest_of_the_ca(list.ca())];
     let now = floors.into_iter().flatten().map(Instant::seconds).fold(clock, u64::max);
     match trust.policy.clock {
         Clock::Exact if list.issued().seconds() > now.saturating_add(AHEAD) => {

@@ -191,6 +191,14 @@ fn of_a_time_to_come() {
     store_of_later.trust.policy = Policy { earliest_time: Some(at(NOW + 9 * DAY)), ..Policy::default() };
     store_of_later.ok(&by_ca(NOW + 10 * DAY, &[]));
 
+    // A delegate's list makes no room for its next; the CA's own does.
+    let ratchet = Store::new();
+    ratchet.ok(&by_dora(NOW + DAY, &[]));
+    ratchet.refused(&by_dora(NOW + DAY + 1, &[]), "list-in-the-future");
+    ratchet.ok(&by_ca(NOW + DAY, &[]));
+    ratchet.ok(&by_dora(NOW + 2 * DAY, &[]));
+    ratchet.refused(&by_dora(NOW + 2 * DAY + 1, &[]), "list-in-the-future");
+
     // A clock that may be behind says nothing against it.
     store.trust.policy = Policy { clock: Clock::LowerBound, ..Policy::default() };
     store.ok(&by_ca(NOW + 1_000 * DAY, &[]));

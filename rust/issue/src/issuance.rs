@@ -7,8 +7,8 @@ use crate::revocation::OwnListError;
 use crate::secret_key::SecretKey;
 use nixcert_core::limits::CHAIN_CERTIFICATES;
 use nixcert_core::{
-    Anchors, Certificate, CertificateName, Entries, Instant, Label, NameError, PublicKey, Reason, Revoked,
-    Selector, TrustError, Usage, VerifiedChain, VerifiedList,
+    Anchors, Certificate, CertificateName, Entries, Extent, Instant, Label, NameError, PublicKey, Reason,
+    Revoked, Selector, Serial, TrustError, Usage, VerifiedChain, VerifiedList,
 };
 
 /// Whether a label may pass to another key.
@@ -64,6 +64,19 @@ impl<'a> Issuance<'a> {
         for selector in [Selector::Key(draft.subject), Selector::Label(draft.label.clone())] {
             if let Some(revoked) = self.revoked.get(&selector) {
                 return Err(IssueError::Revoked { selector, revoked });
+            }
+        }
+        // Whatever a list names it by: the certificate of a compromised key is compromised because of the key, and under another
+        // label the signatures of whoever has it would count again (N4).
+        let subject = draft.subject.to_string();
+        for record in self.log.records().iter().filter(|record| record.subject == subject) {
+            let serial = u64::from_str_radix(&record.serial, 16).map(Serial).map(Selector::Serial);
+            for selector in serial.into_iter().chain([Selector::Label(record.label.clone())]) {
+                if let Some(revoked @ Revoked { extent: Extent::Compromised { .. }, .. }) =
+                    self.revoked.get(&selector)
+                {
+                    return Err(IssueError::CompromisedKey { selector, revoked });
+                }
             }
         }
         let issuers: Vec<Certificate<'_>> = self
@@ -239,6 +252,14 @@ pub enum IssueError {
     NotCertified {
         /// Its name.
         name: String,
+    },
+    /// A key of which the CA revoked another certificate as compromised.
+    #[error("the CA's own list revokes another certificate of this key, by its {selector} ({}; {}): the key is not certified again", .revoked.extent, .revoked.cause)]
+    CompromisedKey {
+        /// Serial or label.
+        selector: Selector,
+        /// What the list says of it.
+        revoked: Revoked,
     },
     /// Somebody else's label.
     #[error(

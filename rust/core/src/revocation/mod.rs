@@ -62,6 +62,11 @@ impl Revocations {
         self.authorities.get(ca)?.newest
     }
 
+    /// The issue time of the newest list that the CA itself signed: what no delegate can move (FORMAT L10).
+    pub fn newest_of_the_ca(&self, ca: &PublicKey) -> Option<Instant> {
+        self.of(ca).iter().filter(|list| list.is_of_the_ca()).map(|list| list.issued).max()
+    }
+
     /// Why a CA's lists cannot be used, where that is so.
     pub fn problem(&self, ca: &PublicKey) -> Option<&str> {
         let own = self.authorities.get(ca).and_then(|held| held.unreadable.as_deref());
