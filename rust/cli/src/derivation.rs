@@ -713,10 +713,10 @@ impl WhatIf {
         lists.into_iter().min_by_key(Vec::len).unwrap_or_default()
     }
 
-    /// The issue time of the newest list of the chain's CA.
+    /// The issue time of the list that the chain's CA itself signed.
     fn newest_list(&self) -> Option<Instant> {
         let ca = self.certificates().last()?.issuer;
-        self.trust.revocations.newest(&ca)
+        self.trust.revocations.newest_of_the_ca(&ca)
     }
 
     fn certificates(&self) -> Vec<Certificate<'_>> {

@@ -4,7 +4,8 @@ use crate::output::{HELP, REFUSED, printable};
 use nixcert_core::Selector;
 use nixcert_files::FileError;
 use nixcert_issue::{
-    CaError, ChangeError, DraftError, IssueError, LogError, OwnListError, RenewalError, SealError, SecretKeyError,
+    CaError, ChangeError, DraftError, IssueError, LogError, OwnListError, RenewalError, SealError,
+    SecretKeyError,
 };
 use std::fmt::Display;
 use std::io;
@@ -186,7 +187,9 @@ impl From<ChangeError> for Error {
             ChangeError::NotRevoked { .. } => "'nixcert revocation show LIST' shows what it revokes",
             ChangeError::Itself => "take the key out of trusted-ca-keys on every host, and make another CA",
             ChangeError::ToCome { .. } => "name the first second in which somebody else may have had the key",
-            ChangeError::LastSecond => "correct the clock, and begin anew with --first; hosts need 'revocation reset'",
+            ChangeError::LastSecond => {
+                "correct the clock, and begin anew with --first; hosts need 'revocation reset'"
+            }
         };
         Self::refused(error).help(help)
     }

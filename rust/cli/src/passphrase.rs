@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::output;
-use nixcert_issue::SecretString;
 use nixcert_files::{self as files, said};
+use nixcert_issue::SecretString;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;

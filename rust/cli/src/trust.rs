@@ -159,8 +159,10 @@ impl TrustArgs {
         }
         if loaded.trust.broken.is_none() && (self.policy.is_some() || self.revocation_lists.is_some()) {
             let Trust { anchors, host, .. } = &loaded.trust;
+            // A policy that is tried out is often another host's, and so are its lists: see `require`.
+            let here = loaded.lists.as_ref().filter(|directory| directory.exists());
             let held = |directory: &PathBuf| Holdings::new(directory).revocations(anchors, host.as_ref());
-            loaded.trust.revocations = loaded.lists.as_ref().map_or_else(Revocations::default, held);
+            loaded.trust.revocations = here.map_or_else(Revocations::default, held);
         }
         Ok(loaded)
     }
@@ -221,7 +223,9 @@ pub(crate) fn require(loaded: &Loaded) -> Result<()> {
         return Err(Error::new("there is no trusted key, so nothing could be accepted")
             .help("name --trusted-ca-keys, --trusted-public-keys or --nix-conf"));
     }
-    if let Some(directory) = lists.as_ref().filter(|directory| !directory.exists()) {
+    // On the host itself that is unknown, and refused; see `load`.
+    let is_passed_over = trust.anchors.iter().all(|(_, key)| trust.revocations.problem(key).is_none());
+    if let Some(directory) = lists.as_ref().filter(|directory| is_passed_over && !directory.exists()) {
         output::note(format_args!(
             "there is no directory '{}' here, where the policy says that revocation lists are, so none is known; \
              --revocation-lists names another",

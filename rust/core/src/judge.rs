@@ -288,7 +288,7 @@ impl Inquiry<'_> {
         let leaf = certificates.first().ok_or(ChainError::Empty)?;
         let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
         // D8: "*now* is the host's time for the chain's CA (T1)"
-        let floors = [self.trust.policy.earliest_time, self.trust.revocations.newest(chain.anchor())];
+        let floors = [self.trust.policy.earliest_time, self.trust.revocations.proven_time(chain.anchor())];
         let moment = Moment::new(self.times, floors, self.trust.policy.clock);
         check_validity(&certificates, &moment)?;
         for (position, certificate) in certificates.iter().enumerate() {
@@ -370,7 +370,7 @@ impl Inquiry<'_> {
             }
             // Certificates that were verified can be read.
             let Ok(certificates) = vouched.chain.certificates() else { continue };
-            voters.push(Voter::new(*vouched.chain.anchor(), &certificates, threshold.together));
+            voters.push(Voter::new(&certificates, threshold.together));
             labels.insert(vouched.leaf.label.clone());
         }
         let found = votes::count(&voters, usize::from(threshold.votes));

@@ -35,6 +35,13 @@ pub const CACHED_CHAINS: usize = 128;
 /// Longest revocation list, in bytes (FORMAT L1): some five million serial numbers.
 pub const LIST_BYTES: usize = 64 << 20;
 
+/// Longest revocation list of a delegate, in bytes (FORMAT L1): some hundred thousand serial numbers. Each process that verifies
+/// holds what a delegate says, and whoever has stolen the delegate's key may say much.
+pub const DELEGATE_LIST_BYTES: usize = 1 << 20;
+
+/// How far a list's issue time may be ahead of what the host knows of the time, in seconds: a day (FORMAT L10, T1).
+pub const LIST_AHEAD: u64 = 86_400;
+
 /// Most votes that a policy can ask for (FORMAT P6).
 pub const VOTES: u8 = 16;
 

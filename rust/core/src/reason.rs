@@ -330,9 +330,7 @@ impl ScopeError {
 
     fn advice(&self) -> &'static str {
         match self {
-            Self::NotYetValid { .. } => {
-                "wait, or set this host's clock; if it cannot be kept right: clock = \"lower-bound\" in its policy"
-            }
+            Self::NotYetValid { .. } => "wait, or have this host's clock set",
             Self::Expired { .. } => "renew the certificate, or check this host's clock",
             Self::MissingUsage(_)
             | Self::StoreDirectory(_)

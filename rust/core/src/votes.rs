@@ -15,28 +15,34 @@ pub enum Together {
     SeparateVotes,
 }
 
-/// One signature that counts, as a vote: what it may share with no other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Voter(BTreeSet<Mark>);
+/// One signature that counts, as a vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Voter {
+    /// What it may share with no other.
+    marks: BTreeSet<Mark>,
+    /// The intermediate that the CA itself certified, if there is one above the voter.
+    through: Option<PublicKey>,
+}
 
 /// By what one person may be known again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
     Key(PublicKey),
-    Label(PublicKey, String),
+    Label(String),
 }
 
 impl Voter {
-    /// P6: "Two votes have no subject key in common, and no label below the same CA, anywhere in their chains"
-    pub(crate) fn new(ca: PublicKey, certificates: &[Certificate<'_>], together: Together) -> Self {
+    /// P6: "no two of them have a subject key in common, or a label, anywhere in their chains"
+    pub(crate) fn new(certificates: &[Certificate<'_>], together: Together) -> Self {
         let counted = match together {
             Together::OneVote => certificates.len(),
             Together::SeparateVotes => 1,
         };
         let marks = certificates.iter().take(counted).flat_map(|certificate| {
-            [Mark::Key(certificate.subject), Mark::Label(ca, certificate.label.to_string())]
+            [Mark::Key(certificate.subject), Mark::Label(certificate.label.to_string())]
         });
-        Self(marks.collect())
+        let through = certificates.get(1..).and_then(<[_]>::last).map(|topmost| topmost.subject);
+        Self { marks: marks.collect(), through }
     }
 }
 
@@ -52,21 +58,25 @@ pub(crate) enum Found {
 /// Whether there are `wanted` voters of whom no two share a mark.
 ///
 /// Finding the most is hard in general (it is set packing), and the voters may be an attacker's. So first all is left out that
-/// cannot matter, which leaves little of what one intermediate can make; then comes a search with a limit.
+/// cannot matter, which leaves little of what one intermediate can make; then comes a search with a limit. It begins with those
+/// who came through the fewest: whoever makes a crowd of voters puts that crowd, and nobody else, at the end.
 pub(crate) fn count(voters: &[Voter], wanted: usize) -> Found {
-    let mut voters: Vec<BTreeSet<Mark>> = voters.iter().map(|voter| voter.0.clone()).collect();
-    voters.sort_unstable();
-    // Those with the same marks are one vote.
-    voters.dedup();
+    let mut crowds: BTreeMap<PublicKey, usize> = BTreeMap::new();
+    for through in voters.iter().filter_map(|voter| voter.through) {
+        *crowds.entry(through).or_default() += 1;
+    }
+    let crowd =
+        |voter: &Voter| voter.through.and_then(|through| crowds.get(&through).copied()).unwrap_or_default();
+    let mut voters: Vec<Candidate> =
+        voters.iter().map(|voter| Candidate { marks: voter.marks.clone(), crowd: crowd(voter) }).collect();
+    drop_same(&mut voters);
     drop_needless_marks(&mut voters);
     // Who shares nothing with anybody is a vote in any case.
-    let alone = voters.iter().filter(|marks| marks.is_empty()).count();
-    voters.retain(|marks| !marks.is_empty());
-    voters.sort_unstable();
-    voters.dedup();
+    let alone = voters.iter().filter(|voter| voter.marks.is_empty()).count();
+    voters.retain(|voter| !voter.marks.is_empty());
+    drop_same(&mut voters);
     let degrees = holders(&voters).into_iter().map(|(mark, holders)| (mark, holders.len())).collect();
-    // Those in nobody's way first: they are in most solutions.
-    voters.sort_by_cached_key(|marks| conflicts(marks, &degrees));
+    voters.sort_by_cached_key(|voter| (voter.crowd, conflicts(&voter.marks, &degrees)));
     let mut steps = VOTE_STEPS;
     match search(&voters, &mut Vec::new(), wanted.saturating_sub(alone), &mut steps) {
         true => Found::Enough,
@@ -75,14 +85,28 @@ pub(crate) fn count(voters: &[Voter], wanted: usize) -> Found {
     }
 }
 
+/// A voter in the search.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    marks: BTreeSet<Mark>,
+    /// How many came through the same intermediate.
+    crowd: usize,
+}
+
+/// Those with the same marks are one vote.
+fn drop_same(voters: &mut Vec<Candidate>) {
+    voters.sort_unstable();
+    voters.dedup_by(|later, first| later.marks == first.marks);
+}
+
 fn conflicts(marks: &BTreeSet<Mark>, degrees: &BTreeMap<Mark, usize>) -> usize {
     marks.iter().filter_map(|mark| degrees.get(mark)).sum()
 }
 
-fn holders(voters: &[BTreeSet<Mark>]) -> BTreeMap<Mark, Vec<usize>> {
+fn holders(voters: &[Candidate]) -> BTreeMap<Mark, Vec<usize>> {
     let mut holders: BTreeMap<Mark, Vec<usize>> = BTreeMap::new();
-    for (index, marks) in voters.iter().enumerate() {
-        for mark in marks {
+    for (index, voter) in voters.iter().enumerate() {
+        for mark in &voter.marks {
             holders.entry(mark.clone()).or_default().push(index);
         }
     }
@@ -91,30 +115,30 @@ fn holders(voters: &[BTreeSet<Mark>]) -> BTreeMap<Mark, Vec<usize>> {
 
 /// A mark that only one voter has forbids nothing. Nor does one whose voters all have another mark in common, which forbids as
 /// much: so of all the keys and labels that one intermediate can make, only itself is left.
-fn drop_needless_marks(voters: &mut [BTreeSet<Mark>]) {
+fn drop_needless_marks(voters: &mut [Candidate]) {
     let holders = holders(voters);
     let mut dropped: BTreeSet<&Mark> = BTreeSet::new();
     for (mark, having) in &holders {
         let all_have = |other: &Mark| {
-            having.iter().all(|index| voters.get(*index).is_some_and(|marks| marks.contains(other)))
+            having.iter().all(|index| voters.get(*index).is_some_and(|voter| voter.marks.contains(other)))
         };
         let first = having.first().and_then(|index| voters.get(*index));
-        let replaced = first.is_some_and(|marks| {
-            marks.iter().any(|other| other != mark && !dropped.contains(other) && all_have(other))
+        let replaced = first.is_some_and(|voter| {
+            voter.marks.iter().any(|other| other != mark && !dropped.contains(other) && all_have(other))
         });
         if having.len() == 1 || replaced {
             dropped.insert(mark);
         }
     }
     let dropped: BTreeSet<Mark> = dropped.into_iter().cloned().collect();
-    for marks in voters {
-        marks.retain(|mark| !dropped.contains(mark));
+    for voter in voters {
+        voter.marks.retain(|mark| !dropped.contains(mark));
     }
 }
 
 /// Whether `wanted` of `voters` can be chosen beside those that were `chosen`.
 fn search<'a>(
-    voters: &'a [BTreeSet<Mark>],
+    voters: &'a [Candidate],
     chosen: &mut Vec<&'a BTreeSet<Mark>>,
     wanted: usize,
     steps: &mut usize,
@@ -122,7 +146,7 @@ fn search<'a>(
     if wanted == 0 {
         return true;
     }
-    for (index, marks) in voters.iter().enumerate() {
+    for (index, Candidate { marks, .. }) in voters.iter().enumerate() {
         if *steps == 0 || voters.len() - index < wanted {
             return false;
         }
@@ -144,7 +168,8 @@ mod tests {
     use super::*;
 
     fn voter(marks: &[u8]) -> Voter {
-        Voter(marks.iter().map(|mark| Mark::Key(PublicKey([*mark; 32]))).collect())
+        let marks = marks.iter().map(|mark| Mark::Key(PublicKey([*mark; 32]))).collect();
+        Voter { marks, through: None }
     }
 
     fn most(voters: &[Voter]) -> usize {
@@ -168,8 +193,8 @@ mod tests {
             .filter(|subset| {
                 let chosen: Vec<&Voter> =
                     voters.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1).map(|(_, v)| v).collect();
-                let marks: usize = chosen.iter().map(|voter| voter.0.len()).sum();
-                chosen.iter().flat_map(|voter| &voter.0).collect::<BTreeSet<_>>().len() == marks
+                let marks: usize = chosen.iter().map(|voter| voter.marks.len()).sum();
+                chosen.iter().flat_map(|voter| &voter.marks).collect::<BTreeSet<_>>().len() == marks
             })
             .map(u32::count_ones)
             .max()
@@ -192,34 +217,55 @@ mod tests {
         }
     }
 
+    fn key(number: u32, kind: u8) -> PublicKey {
+        let mut bytes = [kind; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        PublicKey(bytes)
+    }
+
+    /// A voter with these marks, through that intermediate (which is a mark, too).
+    fn through(intermediate: PublicKey, marks: &[PublicKey]) -> Voter {
+        let marks = marks.iter().chain([&intermediate]).map(|key| Mark::Key(*key)).collect();
+        Voter { marks, through: Some(intermediate) }
+    }
+
     /// Mallory, who holds an intermediate, adds all the voters that she likes: they are one vote, and in nobody's way.
     #[test]
     fn an_intermediate_cannot_crowd_out() {
-        let key = |number: u32, kind: u8| {
-            let mut bytes = [kind; 32];
-            bytes[..4].copy_from_slice(&number.to_be_bytes());
-            Mark::Key(PublicKey(bytes))
-        };
+        let [one, two, three] = [1, 2, 3].map(|mark| PublicKey([mark; 32]));
+        let mallory = key(0, 9);
         let mut voters = vec![voter(&[1, 2]), voter(&[3, 4])];
         for i in 0..100 {
-            for j in 0..100 {
-                voters.push(Voter([key(0, 9), key(i, 7), key(j, 8)].into()));
-            }
+            voters.extend((0..100).map(|j| through(mallory, &[key(i, 7), key(j, 8)])));
             // Certificates of hers for the others' keys, with the others' labels.
-            voters.push(Voter([key(0, 9), Mark::Key(PublicKey([1; 32])), key(i, 8)].into()));
-            voters.push(Voter(
-                [key(0, 9), Mark::Key(PublicKey([3; 32])), Mark::Key(PublicKey([2; 32]))].into(),
-            ));
+            voters.push(through(mallory, &[one, key(i, 8)]));
+            voters.push(through(mallory, &[three, two]));
         }
         assert_eq!(most(&voters), 3);
         // Two who work together are two votes.
         for i in 0..60 {
-            for j in 0..60 {
-                voters.push(Voter([key(0, 10), key(i, 7), key(j, 8)].into()));
-            }
+            voters.extend((0..60).map(|j| through(key(0, 10), &[key(i, 7), key(j, 8)])));
         }
-        assert_eq!(most(&voters[..]).max(4), 4);
         assert_eq!(count(&voters, 4), Found::Enough);
         assert_ne!(count(&voters, 5), Found::Enough);
+    }
+
+    /// With two intermediates she makes voters of which each is in the way of many others, and of both honest ones.
+    #[test]
+    fn two_intermediates_cannot_crowd_out() {
+        let [alice, bob] = [1, 3].map(|mark| PublicKey([mark; 32]));
+        let (first, second) = (key(1, 9), key(2, 9));
+        // The honest ones come through intermediates of their own.
+        let mut voters = vec![through(key(3, 9), &[alice]), through(key(4, 9), &[bob])];
+        for i in 0..60 {
+            for j in 0..60 {
+                voters.push(through(first, &[alice, bob, key(i, 7), key(j, 8)]));
+                voters.push(through(second, &[alice, bob, key(j, 7), key(i, 8)]));
+                voters.push(through(first, &[bob, key(i, 7)]));
+                voters.push(through(second, &[alice, key(i, 8)]));
+            }
+        }
+        assert_eq!(count(&voters, 2), Found::Enough);
+        assert_ne!(count(&voters, 3), Found::Enough, "there are no three among them");
     }
 }

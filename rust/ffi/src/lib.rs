@@ -199,26 +199,31 @@ fn refuse(code: &str, message: String) -> bridge::Judgement {
 
 /// The distinct keys by which an object is accepted; if there are none, why; and what audit mode let pass.
 fn report(verdict: &Verdict, max_refusals: usize) -> bridge::Judgement {
-    let mut keys = vec![];
-    let mut known = BTreeSet::new();
-    for signer in verdict.signers() {
-        match signer {
-            Signer::Certified { key, label, serial, authority } => {
-                if known.insert(*key) {
-                    let (label, authority) = (label.clone(), authority.clone());
-                    keys.push(bridge::Key { public_key: key.0, label, serial: serial.0, authority });
-                }
-            }
+    let mut signers: Vec<_> = verdict
+        .signers()
+        .filter_map(|signer| match signer {
+            Signer::Certified { key, label, serial, authority } => Some((key, label, serial, authority)),
             // Plain keys are not among what this library trusts.
-            Signer::Plain { .. } => {}
-        }
-    }
+            Signer::Plain { .. } => None,
+        })
+        .collect();
+    // Of two certificates of one key, the nearer to the CA says better whose it is: whoever holds an intermediate can certify
+    // anybody's key under any label.
+    signers.sort_by_key(|(.., authority)| authority.matches('/').count());
+    let mut known = BTreeSet::new();
+    signers.retain(|(key, ..)| known.insert(**key));
+    let keys = signers.into_iter().map(|(key, label, serial, authority)| bridge::Key {
+        public_key: key.0,
+        label: label.clone(),
+        serial: serial.0,
+        authority: authority.clone(),
+    });
     let refused = verdict.signatures.iter().filter_map(|outcome| match outcome {
         Outcome::Refused(reason) => Some(reason),
         Outcome::Counted(_) => None,
     });
     bridge::Judgement {
-        keys,
+        keys: keys.collect(),
         refusals: furthest(verdict.missing_votes.iter().chain(refused), max_refusals),
         audited: furthest(verdict.audited.iter(), max_refusals),
     }

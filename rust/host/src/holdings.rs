@@ -3,7 +3,7 @@
 //! [`Holdings::reset`] write there.
 
 use crate::watched::{self, Author, Stamp};
-use nixcert_core::limits::LIST_BYTES;
+use nixcert_core::limits::{LIST_AHEAD, LIST_BYTES};
 use nixcert_core::{
     Anchors, Certificate, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList,
     Revocations, Selector, Trust, VerifiedList, base32_decode, base32_encode,
@@ -20,9 +20,6 @@ use std::sync::Arc;
 
 /// What the name of a list's file ends in.
 const SUFFIX: &str = ".list";
-
-/// How far a list's issue time may be ahead, in seconds (FORMAT L10).
-const AHEAD: u64 = 86_400;
 
 /// A directory of lists.
 #[derive(Clone, Debug)]
@@ -46,7 +43,7 @@ pub struct Held {
 pub(crate) struct ListCache(BTreeMap<PathBuf, (Stamp, Result<Arc<VerifiedList>, String>)>);
 
 impl Holdings {
-    /// The lists in this directory. It need not be there yet.
+    /// The lists in this directory. Where it is not there yet, installing makes it.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
@@ -67,10 +64,20 @@ impl Holdings {
     ) -> Result<Vec<Held>, String> {
         let mut all = Vec::new();
         let mut fresh = BTreeMap::new();
+        if let Err(error) = self.directory.metadata()
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            // It may be what was not mounted, or a mistake in the policy: then nothing would be revoked.
+            return Err(format!(
+                "the directory '{}' is not there: mount it, or make it (mkdir -p)",
+                self.directory.display()
+            ));
+        }
         for path in entries(&self.directory)? {
             let Some(ca) = file_name(&path).and_then(parse_key) else {
                 // Somebody put it there by hand, and believes that it counts.
-                if file_name(&path).is_some_and(|name| name.ends_with(SUFFIX)) {
+                if is_list(&path) || entries(&path).is_ok_and(|below| below.iter().any(|path| is_list(path)))
+                {
                     let name = path.display();
                     return Err(format!(
                         "'{name}' was put there by hand, where it counts for nothing: move it away, and install it from there"
@@ -83,10 +90,7 @@ impl Holdings {
             }
             match entries(&path) {
                 Ok(files) => {
-                    for file in files
-                        .into_iter()
-                        .filter(|file| file_name(file).is_some_and(|name| name.ends_with(SUFFIX)))
-                    {
+                    for file in files.into_iter().filter(|file| is_list(file)) {
                         let list = read_list(&file, &ca, anchors, host, cache, &mut fresh);
                         all.push(Held { path: file, ca: Some(ca), list });
                     }
@@ -348,7 +352,7 @@ fn check_not_ahead(
     let floors = [trust.policy.earliest_time, revocations.newest_of_the_ca(list.ca())];
     let now = floors.into_iter().flatten().map(Instant::seconds).fold(clock, u64::max);
     match trust.policy.clock {
-        Clock::Exact if list.issued().seconds() > now.saturating_add(AHEAD) => {
+        Clock::Exact if list.issued().seconds() > now.saturating_add(LIST_AHEAD) => {
             Err(HoldingsError::InTheFuture {
                 issued: list.issued(),
                 clock: nixcert_core::Judged { at: clock, clock: None },
@@ -378,21 +382,22 @@ pub(crate) fn summary(held: Result<Vec<Held>, String>) -> Revocations {
     }
 }
 
-/// What is in a directory, sorted; nothing if there is none.
+/// What is in a directory, sorted. One that others could empty says nothing: a signature protects what a list says, and not that
+/// it is there.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let cannot = |error: &io::Error| format!("cannot look into '{}': {}", directory.display(), said(error));
+    let metadata = directory.metadata().map_err(|error| cannot(&error))?;
+    watched::check_author(&metadata).map_err(|problem| format!("'{}': {problem}", directory.display()))?;
     let mut paths = Vec::new();
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry.map_err(|error| cannot(&error))?.path());
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.symlink_metadata().is_err() => {}
-        Err(error) => return Err(cannot(&error)),
+    for entry in fs::read_dir(directory).map_err(|error| cannot(&error))? {
+        paths.push(entry.map_err(|error| cannot(&error))?.path());
     }
     paths.sort_unstable();
     Ok(paths)
+}
+
+fn is_list(path: &Path) -> bool {
+    file_name(path).is_some_and(|name| name.ends_with(SUFFIX))
 }
 
 fn read_list(
@@ -405,7 +410,6 @@ fn read_list(
 ) -> Result<Arc<VerifiedList>, String> {
     if let (Some(stamp), Some(known @ (known_stamp, list))) = (watched::stamp(path), cache.0.get(path))
         && stamp == *known_stamp
-        && watched::is_settled(&stamp)
     {
         fresh.insert(path.to_owned(), known.clone());
         return list.clone();
@@ -420,7 +424,9 @@ fn read_list(
             Err("it is another CA's or signer's list than its file name says".to_owned())
         }
     });
-    fresh.insert(path.to_owned(), (stamp, list.clone()));
+    if let Some(stamp) = stamp {
+        fresh.insert(path.to_owned(), (stamp, list.clone()));
+    }
     list
 }
 

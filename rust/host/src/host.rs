@@ -65,13 +65,11 @@ impl Host {
 
     fn read_policy(&mut self) {
         let Some(path) = &self.policy_file else { return };
-        let is_known =
-            |stamp: &Stamp| self.policy_stamp.as_ref() == Some(stamp) && watched::is_settled(stamp);
-        if watched::stamp(path).as_ref().is_some_and(is_known) {
+        if self.policy_stamp.is_some() && watched::stamp(path) == self.policy_stamp {
             return;
         }
         let (read, stamp) = match watched::read(path, POLICY_BYTES, Author::Trusted) {
-            Ok((bytes, stamp)) => (understand(bytes), Some(stamp)),
+            Ok((bytes, stamp)) => (understand(bytes), stamp),
             Err(problem) => (Err(problem), None),
         };
         self.policy = read.map_err(|problem| format!("'{}': {problem}", path.display()));

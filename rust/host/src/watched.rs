@@ -39,8 +39,8 @@ pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
 /// Two changes closer than this may leave one time stamp.
 const TIME_STAMP_GRAIN: Duration = Duration::from_secs(2);
 
-/// Whether a change of the file after this stamp would be sure to change the stamp: not within the grain of its last change.
-pub(crate) fn is_settled(stamp: &Stamp) -> bool {
+/// Whether a change of the file from now on is sure to change the stamp: its last change is longer ago than the grain.
+fn is_settled(stamp: &Stamp) -> bool {
     !is_within(stamp.changed, TIME_STAMP_GRAIN)
 }
 
@@ -68,9 +68,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long nobody must have written to a file that was not renamed to where it is.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Read a regular file of at most `limit` bytes, and its stamp. One that bears no signature, and may be being written in place
+/// Read a regular file of at most `limit` bytes, and the stamp by which it is known from then on; none if the next change might
+/// leave the same stamp, so that it must be read again. One that bears no signature, and may be being written in place
 /// (instead of being renamed to where it is), is waited for: its first half might say something else than the whole.
-pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<(Vec<u8>, Stamp), String> {
+pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<(Vec<u8>, Option<Stamp>), String> {
     let started = std::time::Instant::now();
     loop {
         match attempt(path, limit, author)? {
@@ -81,7 +82,7 @@ pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<(Vec<u8>, 
     }
 }
 
-fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<(Vec<u8>, Stamp)>, String> {
+fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<(Vec<u8>, Option<Stamp>)>, String> {
     let cannot = |error: io::Error| said(&error);
     // Without blocking: it might be a pipe.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -100,14 +101,15 @@ fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<(Vec<u8>, S
         }
         Author::Anybody => false,
     };
+    let stamp = Stamp::of(&metadata);
+    let known_by = Some(stamp).filter(is_settled);
     let mut contents = Vec::new();
     (&mut file).take(limit).read_to_end(&mut contents).map_err(cannot)?;
-    let stamp = Stamp::of(&metadata);
     let after = file.metadata().map_err(cannot)?;
     if Stamp::of(&after) != stamp || being_written {
         return Ok(None);
     }
-    Ok(Some((contents, stamp)))
+    Ok(Some((contents, known_by)))
 }
 
 /// Writing sets both of a file's times; renaming it to where it is, after that, only that of its change. (Where both happen
@@ -117,7 +119,8 @@ fn may_be_being_written(metadata: &Metadata) -> bool {
     modified == (metadata.ctime(), metadata.ctime_nsec()) && is_within(modified, QUIET)
 }
 
-fn check_author(metadata: &Metadata) -> Result<(), String> {
+/// Whether only root, or who runs this, can change what is there.
+pub(crate) fn check_author(metadata: &Metadata) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != own {
         return Err(format!(

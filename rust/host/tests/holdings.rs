@@ -90,8 +90,11 @@ fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn one_after_the_other() {
     let store = Store::new();
-    assert_eq!(store.count(), 0, "there is no directory yet, and that is no problem");
-    assert_eq!(store.problem(), None);
+    assert_eq!(store.count(), 0);
+    assert!(store.problem().unwrap().contains("is not there"), "it may be what was not mounted");
+    fs::create_dir(store.path()).unwrap();
+    assert_eq!(store.problem(), None, "there is none yet");
+    fs::remove_dir(store.path()).unwrap();
 
     let first = store.ok(&by_ca(NOW - 2, &[(label("bob"), retired())]));
     assert_eq!((first.action, first.ca.as_str(), first.of_the_ca), (Action::Install, "acme", true));
@@ -117,7 +120,7 @@ fn each_signer_has_its_own() {
     store.ok(&by_other_ca(NOW - DAY, &[]));
     assert_eq!(store.count(), 2);
     assert_eq!(store.revocations().of(&other_ca().public()).len(), 1);
-    assert_eq!(store.revocations().newest(&ca().public()), Some(at(NOW)));
+    assert_eq!(store.revocations().proven_time(&ca().public()), Some(at(NOW)));
 }
 
 #[test]
@@ -310,7 +313,7 @@ fn a_line_for_each_change() {
     fs::remove_file(&log).unwrap();
     fs::create_dir(&log).unwrap();
     assert!(matches!(store.install(&by_ca(NOW - 7, &[])), Err(HoldingsError::File(_))));
-    assert_eq!(store.revocations().newest(&ca().public()), Some(at(NOW - 8)));
+    assert_eq!(store.revocations().proven_time(&ca().public()), Some(at(NOW - 8)));
     assert!(first.path.exists());
 }
 
@@ -430,7 +433,7 @@ fn many_at_once() {
             });
         }
     });
-    assert_eq!(store.revocations().newest(&ca().public()), Some(at(NOW - 89)));
+    assert_eq!(store.revocations().proven_time(&ca().public()), Some(at(NOW - 89)));
     // Whoever replaced a list replaced an older one.
     let mut last = String::new();
     for line in store.log() {
@@ -455,7 +458,7 @@ fn after_an_interruption() {
     assert_eq!((store.problem(), store.count()), (None, 1));
     assert_eq!(store.ok(&list).action, Action::None);
     store.ok(&by_ca(NOW - 8, &[]));
-    assert_eq!(store.revocations().newest(&ca().public()), Some(at(NOW - 8)));
+    assert_eq!(store.revocations().proven_time(&ca().public()), Some(at(NOW - 8)));
     let log = fs::read_to_string(store.path().join("log")).unwrap();
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!(last["issued"], at(NOW - 8).to_string());
@@ -469,4 +472,24 @@ fn rolled_back_with_its_policy() {
     // A system of yesterday brings yesterday's list again, and is refused.
     store.refused(&by_ca(NOW - 9, &[]), "list-older-than-held");
     assert_eq!(store.count(), 1);
+}
+
+/// A signature protects what a list says, and not that it is there.
+#[test]
+fn directories_that_others_could_empty() {
+    let store = Store::new();
+    let list = store.ok(&by_ca(NOW, &[(label("bob"), retired())])).path;
+    let of_ca = list.parent().unwrap();
+    for directory in [store.path().as_path(), of_ca] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(store.problem().unwrap().contains("chmod go-w"));
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(store.problem(), None);
+    }
+    // By hand, below a name that is not the CA's key in the one encoding.
+    let by_hand = of_ca.with_file_name("acme");
+    fs::create_dir(&by_hand).unwrap();
+    assert_eq!(store.problem(), None);
+    fs::copy(&list, by_hand.join("mine.list")).unwrap();
+    assert!(store.problem().unwrap().contains("by hand"));
 }

@@ -11,7 +11,6 @@
 //! lists.jsonl      one line for each revocation list, only ever appended to
 //! ```
 
-use nixcert_files::{self as files, Access, Existing, FileError};
 use crate::log::{Log, LogError};
 use crate::sealed::{self, Seal, SealError};
 use crate::secret_key::SecretKey;
@@ -20,6 +19,7 @@ use nixcert_core::{
     Anchors, Certificate, CertificateError, CertificateName, Instant, Label, LabelError, NameError,
     PublicKey, Reason, TrustError, Usage, base64_decode,
 };
+use nixcert_files::{self as files, Access, Existing, FileError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;

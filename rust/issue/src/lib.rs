@@ -15,6 +15,6 @@ pub use draft::{Draft, DraftError, random_serial};
 pub use issuance::{Issuance, IssueError, LabelPolicy, label_from};
 pub use log::{Log, LogError, Record};
 pub use renewal::{Choice, Current, Left, Plan, RenewalError, Step, revoked_by, selectors_of};
-pub use revocation::{AHEAD, ChangeError, Changes, ListDraft, NextList, OwnListError};
+pub use revocation::{ChangeError, Changes, ListDraft, NextList, OwnListError};
 pub use sealed::{SEALED_MARK, Seal, SealError};
 pub use secret_key::{SecretKey, SecretKeyError};

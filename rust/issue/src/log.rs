@@ -1,7 +1,7 @@
 //! The log of what a CA issued: one JSON object a line, on disk before the certificate leaves.
 
-use nixcert_files::{self as files, FileError};
 use nixcert_core::{Certificate, Instant};
+use nixcert_files::{self as files, FileError};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};

@@ -18,9 +18,6 @@ use std::path::{Path, PathBuf};
 /// What a line of `lists.jsonl` says its layout is.
 const SCHEMA: u32 = 1;
 
-/// How far a list may be ahead of a host's clock, in seconds (FORMAT L10).
-pub const AHEAD: u64 = 86_400;
-
 /// A list to be: everything but the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListDraft {

@@ -11,6 +11,9 @@ use crate::{
     report::{bad, dim, good, strong},
 };
 
+/// The server's policy.
+const POLICY: &str = "/etc/nix/ca-policy.toml";
+
 /// Tells the story. It fails where something does not happen as told.
 pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
     let bed = Bed::boot(cache, scratch, Extent::Two)?;
@@ -100,7 +103,37 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
     succeeds(workstation, "alice", &format!("nix store sign -k alice.key {sudo}"))?;
     refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {sudo}"))?;
 
-    println!("\n{}", good("Alice's build was accepted, and everything else was refused."));
+    chapter("Two people for what matters, and a way back: the server's own policy");
+    tell("The administrator writes one; it counts at the next decision, on open connections too:");
+    let policy = "version = 1\nrevocation-lists = \"/var/lib/nixcert/revocation\"\n\n[ca.acme-1]\npermitted-names = \
+                  [\"*\"]\nusages = [\"import-paths\"]\n\n[[threshold]]\nnames = [\"hello-2.13\"]\nvotes = 2\n";
+    server.write(POLICY, policy.as_bytes())?;
+    server.root("mkdir -p /var/lib/nixcert/revocation")?;
+    server.configure(&format!(
+        "trusted-ca-keys = {}\nca-host-name = server\nca-policy-file = {POLICY}\n",
+        public.trim()
+    ))?;
+    succeeds(server, "root", &format!("nixcert policy check {POLICY} --nix-conf /etc/nix/nix.conf"))?;
+    tell("Alice alone is one vote:");
+    let hello = build(workstation, "alice", "hello-2.13")?;
+    succeeds(workstation, "alice", &format!("nix store sign -k alice.key {hello}"))?;
+    refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {hello}"))?;
+    tell("Her key is stolen. Bob revokes it, and brings the server the list, by any way:");
+    succeeds(
+        workstation,
+        "bob",
+        "nixcert revoke --ca acme --certificate /tmp/alice.certificate --compromised-since -1h -o acme.list --yes",
+    )?;
+    server.write("/root/acme.list", &workstation.read("/home/bob/acme.list")?)?;
+    succeeds(server, "root", "nixcert revocation install acme.list")?;
+    let hello = build(workstation, "alice", "hello-2.14")?;
+    succeeds(workstation, "alice", &format!("nix store sign -k alice.key {hello}"))?;
+    refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {hello}"))?;
+
+    println!(
+        "\n{}",
+        good("Alice's build was accepted while her key was hers, and everything else was refused.")
+    );
     Ok(())
 }
 

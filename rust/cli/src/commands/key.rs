@@ -3,8 +3,8 @@
 use crate::error::{Answer, Error, Result};
 use crate::output::{self, Destination};
 use nixcert_core::is_certificate_name;
-use nixcert_issue::SecretKey;
 use nixcert_files::Access;
+use nixcert_issue::SecretKey;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use zeroize::Zeroizing;

@@ -13,13 +13,14 @@ use crate::output::{self, Destination, printable};
 use crate::passphrase::PassphraseArgs;
 use crate::time::{self, Time, length};
 use hits::Hits;
+use nixcert_core::limits::LIST_AHEAD;
 use nixcert_core::limits::LIST_BYTES;
 use nixcert_core::{
     Cause, Certificate, Entries, Extent, Instant, PublicKey, RevocationList, Revoked, Selector, Serial,
     VerifiedList,
 };
 use nixcert_files::{self as files, Access};
-use nixcert_issue::{AHEAD, Ca, CaKind, Changes, Log, NextList, OwnListError, Record, SecretKey};
+use nixcert_issue::{Ca, CaKind, Changes, Log, NextList, OwnListError, Record, SecretKey};
 use selectors::By;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -269,7 +270,7 @@ fn plan(
         }
     };
     let base = match base {
-        Some((last, _)) if last.seconds() > now.seconds().saturating_add(AHEAD) && !args.issued_now => {
+        Some((last, _)) if last.seconds() > now.seconds().saturating_add(LIST_AHEAD) && !args.issued_now => {
             return Err(Error::refused(format!(
                 "the last list is of {last}, which is more than a day ahead of this machine's clock ({now}), and the next \
                  must be later: hosts would refuse it"

@@ -199,7 +199,7 @@ impl Judge {
     fn now_for(&self, ca: &PublicKey) -> (Instant, &'static str) {
         let floors = [
             (self.trust.policy.earliest_time, "earliest-time"),
-            (self.trust.revocations.newest(ca), "revocation-list"),
+            (self.trust.revocations.proven_time(ca), "revocation-list"),
         ];
         let later = |now: (Instant, &'static str), (floor, from): (Option<Instant>, &'static str)| match floor
         {

@@ -4,7 +4,7 @@ use crate::certificate::{ALGORITHM_ED25519, Usage, VERSION};
 use crate::chain::VerifiedChain;
 use crate::key::PublicKey;
 use crate::label::{Label, Serial};
-use crate::limits::{CERTIFICATE_BYTES, CHAIN_CERTIFICATES, LIST_BYTES};
+use crate::limits::{CERTIFICATE_BYTES, CHAIN_CERTIFICATES, DELEGATE_LIST_BYTES, LIST_BYTES};
 use crate::reason::{CertificateId, Judged, Reason, ScopeError};
 use crate::scope::{check_host, outside_validity};
 use crate::time::Instant;
@@ -232,6 +232,10 @@ impl<'a> RevocationList<'a> {
             return Err(ListError::TooLarge(bytes.len()));
         }
         match parse_list(bytes) {
+            // "a delegate's at most 1,048,576"
+            Ok((_, list)) if !list.certificates.is_empty() && bytes.len() > DELEGATE_LIST_BYTES => {
+                Err(ListError::DelegateTooLarge(bytes.len()))
+            }
             Ok(([], list)) => Ok(list),
             Ok(_) => Err(ListError::TrailingBytes),
             Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error),
@@ -455,6 +459,9 @@ pub enum ListError {
     /// L1.
     #[error("it is {0} bytes long; 67108864 are allowed")]
     TooLarge(usize),
+    /// L1.
+    #[error("it is {0} bytes long; 1048576 are allowed in a list that the CA did not sign itself")]
+    DelegateTooLarge(usize),
     /// It ends before its last field does.
     #[error("it is cut off, or no revocation list at all")]
     Truncated,
@@ -533,6 +540,7 @@ impl ListError {
             Self::Scope { error, .. } => error.code(),
             Self::BadSignature => "bad-list-signature",
             Self::TooLarge(_)
+            | Self::DelegateTooLarge(_)
             | Self::Truncated
             | Self::TrailingBytes
             | Self::TooManyCertificates(_)

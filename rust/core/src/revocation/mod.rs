@@ -8,6 +8,7 @@ pub use list::{
 
 use crate::certificate::Certificate;
 use crate::key::PublicKey;
+use crate::limits::LIST_AHEAD;
 use crate::policy::{Doubt, ListRules};
 use crate::reason::{CertificateId, Reason};
 use crate::scope::valid_at;
@@ -26,7 +27,7 @@ pub struct Revocations {
 #[derive(Clone, Debug, Default)]
 struct Held {
     lists: Vec<Arc<VerifiedList>>,
-    newest: Option<Instant>,
+    proven_time: Option<Instant>,
     unreadable: Option<String>,
 }
 
@@ -57,12 +58,12 @@ impl Revocations {
         self.authorities.get(ca).map(|held| held.lists.as_slice()).unwrap_or_default()
     }
 
-    /// The issue time of the CA's newest list whose signer is not revoked: it is at least that late (FORMAT T1).
-    pub fn newest(&self, ca: &PublicKey) -> Option<Instant> {
-        self.authorities.get(ca)?.newest
+    /// What the CA's lists prove of the time: it is at least that late (FORMAT T1).
+    pub fn proven_time(&self, ca: &PublicKey) -> Option<Instant> {
+        self.authorities.get(ca)?.proven_time
     }
 
-    /// The issue time of the newest list that the CA itself signed: what no delegate can move (FORMAT L10).
+    /// The issue time of the list that the CA itself signed: what no delegate can move (FORMAT L10, L12).
     pub fn newest_of_the_ca(&self, ca: &PublicKey) -> Option<Instant> {
         self.of(ca).iter().filter(|list| list.is_of_the_ca()).map(|list| list.issued).max()
     }
@@ -96,7 +97,7 @@ impl Revocations {
             }
             (Some(_), Doubt::Accept) | (None, _) => {}
         }
-        match (self.newest(key), rules.missing, rules.oldest) {
+        match (self.newest_of_the_ca(key), rules.missing, rules.oldest) {
             (None, Doubt::Refuse, _) | (None, _, Some(_)) => {
                 return refuse(RevocationError::ListMissing { ca: ca() });
             }
@@ -139,7 +140,7 @@ impl Held {
         for list in &newest {
             match revoked_by(&newest, list).map(|revoked| revoked.extent) {
                 None => {
-                    held.newest = held.newest.max(Some(list.issued));
+                    held.proven_time = held.proven_time.max(list.proves());
                     held.lists.push(Arc::clone(list));
                 }
                 Some(Extent::Retired) => held.lists.push(Arc::clone(list)),
@@ -147,6 +148,18 @@ impl Held {
             }
         }
         held
+    }
+}
+
+impl VerifiedList {
+    /// T1: "the issue time of the list that the CA itself signed; and, less a day, that of each delegate whom the CA itself
+    /// certified": a delegate may be ahead of the time by that much (L10), and one below an intermediate has no say here.
+    fn proves(&self) -> Option<Instant> {
+        match (self.is_of_the_ca(), self.issuers.is_empty()) {
+            (true, _) => Some(self.issued),
+            (false, true) => Instant::from_seconds(self.issued.seconds().saturating_sub(LIST_AHEAD)).ok(),
+            (false, false) => None,
+        }
     }
 }
 
@@ -199,7 +212,9 @@ fn refusal(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevocationError {
     /// L12.
-    #[error("this host holds no revocation list of the CA '{ca}', and its policy asks for one")]
+    #[error(
+        "this host holds no revocation list that the CA '{ca}' itself has signed, and its policy asks for one"
+    )]
     ListMissing {
         /// The CA's name.
         ca: String,

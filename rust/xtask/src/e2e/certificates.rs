@@ -10,7 +10,7 @@ use super::{
     channels::{Channel, Signer, accepts, deliver, refuses},
     forge::Key,
     pki::{EVERYTHING, certify, forge, intermediate_ca, parts, root_ca},
-    tools::{accepted, build, refused, sign},
+    tools::{accepted, build, copy_closure, refused, sign},
     wire::{Client, Flags},
 };
 use crate::{bed::Bed, host::Host};
@@ -38,6 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "certificate/unsigned-is-refused", run: unsigned },
     Case { name: "certificate/unknown-key-is-refused", run: unknown_key },
     Case { name: "certificate/in-the-log", run: in_the_log },
+    Case { name: "certificate/a-crowd-is-in-the-log", run: crowd_in_the_log },
     Case {
         name: "validity/expired-is-refused",
         run: |bed| window(bed, "--allow-expired --not-before=-3d --valid 2d", Some("expired")),
@@ -239,6 +240,24 @@ fn in_the_log(bed: &Bed) -> Result<Outcome> {
         if !line.contains(word) {
             bail!("the line does not have {word}: {line}");
         }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// However many sign, the line stays short enough for the log.
+fn crowd_in_the_log(bed: &Bed) -> Result<Outcome> {
+    bed.server.configure(&settings(bed)?)?;
+    let path = build(&bed.workstation, "alice", "crowd-1")?;
+    for number in 1..=10 {
+        let options = format!("{EVERYTHING} --replace-key");
+        let file = certify(&bed.workstation, "alice", &format!("crowd-{number}"), CA, &options)?;
+        sign(&bed.workstation, "alice", &file, &path)?;
+    }
+    accepted(copy_closure(&bed.workstation, "alice", &bed.server, &path)?, &bed.server, &path)?;
+    let log = String::from_utf8_lossy(&bed.server.read("/var/log/messages")?).into_owned();
+    let Some(line) = log.lines().find(|line| line.contains(&path)) else { bail!("no line names {path}") };
+    if line.matches("'alice' (certificate").count() != 8 || !line.contains(" and 2 more") {
+        bail!("ten have signed it, and this is what the log says: {line}");
     }
     Ok(Outcome::Passed)
 }

@@ -62,6 +62,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "list/far-in-the-future-expires-its-own-ca-and-is-reset", run: far_future_reset },
     Case { name: "list/missing-is-refused", run: |bed| missing(bed, "refuse", Some(MISSING)) },
     Case { name: "list/missing-is-accepted", run: |bed| missing(bed, "accept", None) },
+    Case { name: "list/directory-not-there-or-not-safe-is-refused", run: no_directory },
     Case { name: "list/too-old-is-refused", run: |bed| old(bed, "1d", Some("revocation-list-too-old")) },
     Case { name: "list/old-is-accepted", run: |bed| old(bed, "3d", None) },
     Case { name: "list/corrupted-costs-its-ca-and-is-reset", run: corrupted },
@@ -121,6 +122,7 @@ impl<'a> Site<'a> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let site =
             Self { bed, ca: format!("revoking-{number}"), lists: format!("/var/lib/nixcert/{number}") };
+        bed.server.root(&format!("mkdir -p {}", site.lists))?;
         bed.server.configure(&site.settings()?)?;
         site.govern("", rules)?;
         Ok(site)
@@ -486,6 +488,21 @@ fn missing(bed: &Bed, doubt: &str, reason: Option<&str>) -> Result<Outcome> {
     offer(&mut client, &hello(&alice), reason)?;
     site.revoke("--label mallory --retired")?;
     offer(&mut client, &hello(&alice), None)?;
+    Ok(Outcome::Passed)
+}
+
+/// It may be what was not mounted, with all that was revoked.
+fn no_directory(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let alice = site.person("alice")?;
+    let mut client = connect(bed)?;
+    offer(&mut client, &hello(&alice), None)?;
+    bed.server.root(&format!("rmdir {}", site.lists))?;
+    let said = offer(&mut client, &hello(&alice), Some("revocation-list-unreadable"))?;
+    says(&said, &[&site.lists, "is not there"])?;
+    bed.server.root(&format!("mkdir -m 777 {}", site.lists))?;
+    let said = offer(&mut client, &hello(&alice), Some("revocation-list-unreadable"))?;
+    says(&said, &["chmod go-w"])?;
     Ok(Outcome::Passed)
 }
 

@@ -328,14 +328,17 @@ impl Check<'_> {
         if useless == authority.permitted_names.iter().count() {
             self.error(permitted, format!("nothing is left that the CA '{name}' may certify for"));
         }
+        let policy = &self.file.policy;
         let limits_names = authority.permitted_names.iter().all(|pattern| pattern != "*")
-            || !authority.excluded_names.is_empty();
+            || !authority.excluded_names.is_empty()
+            || !policy.protected_names.is_empty()
+            || policy.thresholds.iter().any(|threshold| !covers_all(&threshold.names));
         if authority.usages.contains(Usage::ImportRealisations) && limits_names {
             self.warn(
                 self.lines.rule(name, "usages"),
                 format!(
                     "import-realisations lets the CA '{name}' answer for any derivation with an output whose name is \
-                     permitted: limits on names hardly limit that"
+                     permitted: limits on names (protected ones and thresholds too) hardly limit that"
                 ),
             );
         }
@@ -397,6 +400,15 @@ impl Check<'_> {
         let line = self.lines.threshold(index);
         if let (1, None) = (threshold.votes, &threshold.authorities) {
             self.warn(line, "one vote of any CA is what every signature is: this threshold asks for nothing");
+        }
+        let all_names_need_votes =
+            policy.thresholds.iter().any(|other| other.votes > 1 && covers_all(&other.names));
+        if threshold.votes > 1 && !all_names_need_votes {
+            self.warn(
+                line,
+                "whoever signs alone for other names can reach these: what they refer to is not among them. For two people \
+                 behind a whole system, name '*'",
+            );
         }
         if threshold.votes > 1 && threshold.together == Together::SeparateVotes {
             self.warn(

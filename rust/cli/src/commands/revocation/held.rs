@@ -63,18 +63,20 @@ fn report(held: &[Held], trust: &Trust, directory: &Path, now: Instant) -> Repor
     Report { schema: SCHEMA, directory: directory.display().to_string(), lists: rows, problems }
 }
 
-/// FORMAT L12: "The policy may also refuse … where the newest (of a signer that is not revoked) is older than a given span."
+/// FORMAT L12: "The policy may also refuse … where the one that the CA itself signed is older than a given span."
 fn too_old(ca: &PublicKey, trust: &Trust, revocations: &Revocations, now: Instant) -> Option<String> {
     let name = trust.anchors.name_of(ca)?;
     let oldest = trust.policy.authorities.as_ref()?.get(name)?.lists.oldest?;
-    let newest = revocations.newest(ca);
+    let newest = revocations.newest_of_the_ca(ca);
     let is_old = |issued: Instant| now.seconds().saturating_sub(issued.seconds()) > oldest;
     match newest {
-        Some(issued) if is_old(issued) => {
-            Some(format!("the newest list of {name} is of {issued}, which the policy calls too old"))
-        }
+        Some(issued) if is_old(issued) => Some(format!(
+            "the newest list that {name} itself signed is of {issued}, which the policy calls too old"
+        )),
         Some(_) => None,
-        None => Some(format!("no list of {name} counts, and the policy asks for a fresh one")),
+        None => {
+            Some(format!("no list that {name} itself signed is here, and the policy asks for a fresh one"))
+        }
     }
 }
 
