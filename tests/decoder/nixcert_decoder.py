@@ -11,6 +11,7 @@ nothing here enforces them.
 """
 
 import base64
+import collections
 import datetime
 import functools
 import hashlib
@@ -29,6 +30,8 @@ IMPORT_PATHS, IMPORT_REALISATIONS, VOUCH_FOR_SYSTEMS, ISSUE, REVOKE, ALL_USAGES 
 PERMITTED_NAMES, EXCLUDED_NAMES, HOSTS, STORE_DIRECTORIES = 1, 2, 3, 4         # section 3, constraints
 
 MAX_LIST_BYTES = 67108864        # L1
+MAX_DELEGATES_LIST_BYTES = 1048576  # L1
+DAY = 86400                      # T1
 SERIAL, KEY, LABEL_OF = 1, 2, 3  # section 11: the kinds of an entry
 RETIRED, COMPROMISED = 1, 2      # section 11: the extents
 CAUSES = {0: "unspecified", 1: "key-compromise", 3: "affiliation-changed", 4: "superseded", 5: "cessation-of-operation"}
@@ -74,7 +77,7 @@ class Host:
 
     def now(self, ca):
         """T1: the latest of these."""
-        return max([self.clock, self.policy.earliest_time] + [held.issued for held in timely_lists(self, ca)])
+        return max([self.clock, self.policy.earliest_time] + proven_times(self, ca))
 
     def registration(self, ca):
         """D2: a time of registration of 0 or later than now is none."""
@@ -195,11 +198,11 @@ def check_revocation(chain, host):
     ca = ca_of(chain)
     rules = host.policy.rules_for_lists(host.ca_keys[ca])
     require(ca not in host.unreadable or rules.unreadable_accepted, "revocation-list-unreadable")          # L12
-    newest = max((held.issued for held in timely_lists(host, ca)), default=None)
-    if newest is None:
+    own = own_lists(host, ca)
+    if not own:
         require(rules.missing_accepted, "revocation-list-missing")                                        # L12
     elif rules.oldest is not None:
-        require(host.now(ca) - newest <= rules.oldest, "revocation-list-too-old")                         # L12
+        require(host.now(ca) - own[0].issued <= rules.oldest, "revocation-list-too-old")                  # L12
     subjects = {c.subject for c in chain}
     for held in counting_lists(host, ca):
         if {c.subject for c in held.chain[1:]} <= subjects:                                               # L8
@@ -225,16 +228,21 @@ def newest_lists(host, ca):
     of_ca = [held for held in host.lists if held.ca == ca]
     return [held for held in of_ca if held.issued == max(other.issued for other in of_ca if other.signer == held.signer)]
 
+def own_lists(host, ca):
+    """The list that the CA itself signed. (Two of one second are two: which of them L9 means, it does not say.)"""
+    return [held for held in newest_lists(host, ca) if held.signer == ca]
+
 def said_of_signer(held, host, ca):
     """L11: what the CA's own list says of the certificates of a delegate's chain."""
-    own = [other for other in newest_lists(host, ca) if other.signer == ca]
-    return [extent for other in own for extent, _ in revoked_by(other, held.chain)]
+    return [extent for own in own_lists(host, ca) for extent, _ in revoked_by(own, held.chain)]
 
 def counting_lists(host, ca):
     return [held for held in newest_lists(host, ca) if COMPROMISED not in said_of_signer(held, host, ca)]  # L11
 
-def timely_lists(host, ca):
-    return [held for held in newest_lists(host, ca) if not said_of_signer(held, host, ca)]                 # T1, L11, L12
+def proven_times(host, ca):
+    """T1: of the CA's own list; and, less a day, of delegates whom the CA itself certified, and has not revoked (L11)."""
+    delegates = [held for held in newest_lists(host, ca) if len(held.chain) == 1 and not said_of_signer(held, host, ca)]
+    return [own.issued for own in own_lists(host, ca)] + [held.issued - DAY for held in delegates]
 
 # --- The host's policy (section 12) -----------------------------------------------------------------------------------
 @dataclass
@@ -300,15 +308,17 @@ def met(threshold, obj, host, chains):
         return True
     if threshold.authorities is not None:
         chains = [chain for chain in chains if host.ca_keys[ca_of(chain)] in threshold.authorities]
+    crowds = collections.Counter(chain[-1].subject for chain in chains if chain[1:])
+    chains = sorted(chains, key=lambda chain: crowds[chain[-1].subject] if chain[1:] else 0)  # P7: the fewest first
     return enough_votes([marks(chain, threshold.separate) for chain in chains], threshold.votes)
 
 def marks(chain, separate):
     """P6: what two votes must not have in common."""
     counted = chain[:1] if separate else chain
-    return {c.subject for c in counted} | {(ca_of(chain), c.label) for c in counted}
+    return {(KEY, c.subject) for c in counted} | {(LABEL_OF, c.label) for c in counted}
 
 def enough_votes(voters, wanted):
-    """Every choice is tried, until one is found or P7 ends the search."""
+    """Every choice is tried, until one is found or P7 lets it be given up."""
     steps = VOTE_STEPS
 
     def search(start, taken, left):
@@ -638,6 +648,7 @@ def read_list(data):
     ca = r.bytes(32)
     count = r.number(1)
     require(count <= MAX_CERTIFICATES, bad)                              # L2
+    require(count == 0 or len(data) <= MAX_DELEGATES_LIST_BYTES, bad)    # L1
     certificates = [r.bytes(r.number(2)) for _ in range(count)]
     require(all(len(data) <= MAX_CERTIFICATE_BYTES for data in certificates), bad)  # L2
     issued = read_time_field(r)

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// 2027-01-15T08:00:00Z; the times of a world are some `TICK`s from it.
 pub(crate) const NOW: u64 = 1_800_000_000;
-const TICK: u64 = 1_000;
+/// Some of them are a day (T1, L10).
+const TICK: u64 = 8_640;
 
 pub(crate) const ACME: Key = 1;
 pub(crate) const SEALED: Key = 2;

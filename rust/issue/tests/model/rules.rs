@@ -154,7 +154,7 @@ fn lower_bound(world: &World) -> bool {
 /// T1
 pub(crate) fn now(world: &World, ca: Key) -> u64 {
     let earliest = world.policy.as_ref().and_then(|policy| policy.earliest).unwrap_or_default();
-    world.clock.max(earliest).max(newest(world, ca).unwrap_or_default())
+    world.clock.max(earliest).max(proven_time(world, ca))
 }
 
 /// D2: "a registration time of 0 or later than now is none"
@@ -235,9 +235,9 @@ fn revoked(world: &World, chain: &[Certificate]) -> Codes {
         codes.insert("revocation-list-unreadable");
     }
     let asked_for = rules.is_some_and(|rules| rules.missing == Some(Doubt::Refuse) || rules.oldest.is_some());
-    match (newest(world, ca), rules.and_then(|rules| rules.oldest)) {
+    match (own(world, ca).map(|list| list.issued), rules.and_then(|rules| rules.oldest)) {
         (None, _) if asked_for => _ = codes.insert("revocation-list-missing"),
-        (Some(newest), Some(oldest)) if now(world, ca) > newest + oldest => {
+        (Some(issued), Some(oldest)) if now(world, ca) > issued + oldest => {
             _ = codes.insert("revocation-list-too-old")
         }
         _ => {}
@@ -336,10 +336,20 @@ fn counting(world: &World, ca: Key) -> Vec<&List> {
     lists.filter(|list| !said_of_signer(world, list).iter().any(is_compromise)).collect()
 }
 
-/// T1, L11: when the newest list was issued whose signer is not revoked.
-pub(crate) fn newest(world: &World, ca: Key) -> Option<u64> {
-    let lists = newest_of_each(world, ca).into_iter();
-    lists.filter(|list| said_of_signer(world, list).is_empty()).map(|list| list.issued).max()
+/// The list that the CA itself signed.
+pub(crate) fn own(world: &World, ca: Key) -> Option<&List> {
+    newest_of_each(world, ca).into_iter().find(|list| list.chain.is_empty())
+}
+
+/// T1: "the issue time of the list that the CA itself signed; and, less a day, that of the newest list of each delegate whom
+/// the CA itself certified and its own list does not revoke"
+fn proven_time(world: &World, ca: Key) -> u64 {
+    let by_list = |list: &List| match list.chain.len() {
+        0 => list.issued,
+        1 if said_of_signer(world, list).is_empty() => list.issued - 86_400,
+        _ => 0,
+    };
+    newest_of_each(world, ca).into_iter().map(by_list).max().unwrap_or_default()
 }
 
 fn name_of(world: &World, ca: Key) -> Text {
@@ -407,9 +417,8 @@ fn most_votes(world: &World, threshold: &Threshold, signatures: &[&Signature]) -
     choices.filter(apart).map(|choice| chosen(choice).count()).max().unwrap_or_default()
 }
 
-/// P6: "a subject key in common, or a label, anywhere in their chains (labels below different CAs are different)"
+/// P6: "a subject key in common, or a label, anywhere in their chains"
 fn share(one: &[Certificate], other: &[Certificate], leaves_only: bool) -> bool {
     let (first, second) = if leaves_only { (&one[..1], &other[..1]) } else { (one, other) };
-    let one_ca = ca_of(one) == ca_of(other);
-    first.iter().any(|a| second.iter().any(|b| a.subject == b.subject || (one_ca && a.label == b.label)))
+    first.iter().any(|a| second.iter().any(|b| a.subject == b.subject || a.label == b.label))
 }

@@ -66,18 +66,18 @@ scenarios! {
 
     // L8: a delegate under an intermediate.
     "refuse-delegate-below-own-intermediate": alice_signs_through("A delegate of the intermediate revokes below it", &through(1))
-        .holding(&[by_delegate_below(1, &[retired(alices_key())])]).refused("retired"),
+        .holding(&[by_delegate_below(1, ISSUED, &[retired(alices_key())])]).refused("retired"),
     "accept-delegate-below-other-intermediate": alice_signs_through("A delegate of another intermediate", &through(2))
-        .holding(&[by_delegate_below(1, &[retired(alices_key())])]).accepted(),
+        .holding(&[by_delegate_below(1, ISSUED, &[retired(alices_key())])]).accepted(),
     "accept-delegate-below-intermediate-beside": hello_by_alice("A delegate of an intermediate, and a leaf from the CA itself")
-        .holding(&[by_delegate_below(1, &[retired(alices_key())])]).accepted(),
+        .holding(&[by_delegate_below(1, ISSUED, &[retired(alices_key())])]).accepted(),
     "refuse-delegate-below-renewed-intermediate": alice_signs_through("The intermediate has a new certificate for its key: it is the same intermediate", &[
         (leaf(), intermediate(1)),
         (Draft { serial: Serial(0xbeef), label: "team-one".to_owned(), ..issuer(1, 0) }, root()),
     ])
-    .holding(&[by_delegate_below(1, &[retired(alices_key())])]).refused("retired"),
+    .holding(&[by_delegate_below(1, ISSUED, &[retired(alices_key())])]).refused("retired"),
     "refuse-delegate-against-own-intermediate": alice_signs_through("A delegate of an intermediate revokes the intermediate, for what is below it", &through(1))
-        .holding(&[by_delegate_below(1, &[retired(key(&intermediate(1)))])]).refused("retired"),
+        .holding(&[by_delegate_below(1, ISSUED, &[retired(key(&intermediate(1)))])]).refused("retired"),
     "refuse-delegate-below-two-intermediates": alice_signs_through("Leaf and delegate are below the same two intermediates", &through_two())
         .holding(&[by_delegate_below_two(&[retired(alices_key())])]).refused("retired"),
     "accept-delegate-below-two-intermediates": alice_signs_through("The delegate is below two intermediates, the leaf below the upper one", &through(2))
@@ -85,7 +85,7 @@ scenarios! {
     "accept-delegate-below-lower-of-two": alice_signs_through("The leaf is below the lower one, which here is certified by the CA itself", &through(1))
         .holding(&[by_delegate_below_two(&[retired(alices_key())])]).accepted(),
     "refuse-delegate-above": alice_signs_through("A delegate of the upper of two intermediates revokes below the lower", &through_two())
-        .holding(&[by_delegate_below(2, &[retired(alices_key())])]).refused("retired"),
+        .holding(&[by_delegate_below(2, ISSUED, &[retired(alices_key())])]).refused("retired"),
 
     // L8: of another CA.
     "accept-list-of-other-ca": Scenario { trusted_ca_keys: both_cas(), ..hello_by_alice("Another CA revokes the serial number, the key and the label") }
@@ -185,13 +185,13 @@ scenarios! {
         (leaf(), intermediate(1)),
         (Draft { serial: Serial(0xbeef), ..issuer(1, 0) }, root()),
     ])
-    .holding(&[by_ca(NOW, &[compromised(serial(0xcafe_0001), NOW)]), by_delegate_below(1, &[retired(alices_key())])])
+    .holding(&[by_ca(NOW, &[compromised(serial(0xcafe_0001), NOW)]), by_delegate_below(1, ISSUED, &[retired(alices_key())])])
     .accepted(),
     "refuse-by-delegate-below-retired": alice_signs_through("The same, retired", &[
         (leaf(), intermediate(1)),
         (Draft { serial: Serial(0xbeef), ..issuer(1, 0) }, root()),
     ])
-    .holding(&[by_ca(NOW, &[retired(serial(0xcafe_0001))]), by_delegate_below(1, &[retired(alices_key())])]).refused("retired"),
+    .holding(&[by_ca(NOW, &[retired(serial(0xcafe_0001))]), by_delegate_below(1, ISSUED, &[retired(alices_key())])]).refused("retired"),
 
     // L12: no list.
     "accept-list-missing": hello_by_alice("The host holds no list, and its policy asks for none").under(policy::base())
@@ -200,8 +200,9 @@ scenarios! {
         .under(policy::with_ca("missing-list", json!("refuse"))).refused("revocation-list-missing"),
     "accept-list-not-missing": hello_by_alice("The policy asks for a list, and there is one")
         .under(policy::with_ca("missing-list", json!("refuse"))).holding(&[by_ca(0, &[])]).accepted(),
-    "accept-list-of-delegate-not-missing": hello_by_alice("There is one of a delegate")
-        .under(policy::with_ca("missing-list", json!("refuse"))).holding(&[by_delegate(ISSUED, &[])]).accepted(),
+    "refuse-list-missing-delegate": hello_by_alice("There is one of a delegate, who does not speak for the CA")
+        .under(policy::with_ca("missing-list", json!("refuse"))).holding(&[by_delegate(ISSUED, &[])])
+        .refused("revocation-list-missing"),
     "accept-list-missing-said-so": hello_by_alice("The policy says that a list may be missing")
         .under(policy::with_ca("missing-list", json!("accept"))).accepted(),
     "refuse-list-missing-other-ca": Scenario { trusted_ca_keys: both_cas(), ..hello_by_alice("There is one of another CA") }
@@ -251,13 +252,15 @@ scenarios! {
         .refused("revocation-list-too-old"),
     "refuse-list-too-old-missing": hello_by_alice("There is none")
         .under(policy::with_ca("oldest-list", json!("30d"))).refused("revocation-list-missing"),
-    "accept-list-too-old-delegate": hello_by_alice("The CA's is too old, a delegate's is not")
+    "refuse-list-too-old-delegate": hello_by_alice("The CA's is too old; a delegate's is not, but does not speak for the CA")
         .under(policy::with_ca("oldest-list", json!("12h"))).holding(&[by_ca(NOW - DAY, &[]), by_delegate(ISSUED, &[])])
-        .accepted(),
-    "refuse-list-too-old-retired-delegate": hello_by_alice("The same; but the CA retired the delegate")
-        .under(policy::with_ca("oldest-list", json!("12h")))
-        .holding(&[by_ca(NOW - DAY, &[retired(doras_key())]), by_delegate(ISSUED, &[])])
         .refused("revocation-list-too-old"),
+    "accept-list-too-old-delegate": hello_by_alice("A delegate's is too old; it is not asked")
+        .under(policy::with_ca("oldest-list", json!("12h"))).holding(&[by_ca(ISSUED, &[]), by_delegate(NOW - DAY, &[])])
+        .accepted(),
+    "refuse-list-too-old-missing-delegate": hello_by_alice("There is one of a delegate alone")
+        .under(policy::with_ca("oldest-list", json!("12h"))).holding(&[by_delegate(ISSUED, &[])])
+        .refused("revocation-list-missing"),
     "accept-list-too-old-by-now": Scenario { now: 0, ..hello_by_alice("The clock fell back to 1970; a list is never older than now") }
         .under(policy::with_ca("oldest-list", json!("1s"))).holding(&[by_ca(NOW, &[])]).accepted(),
     "refuse-list-too-old-earliest-time": Scenario { now: 0, ..hello_by_alice("Too old by the policy's earliest time, whatever the clock says") }
@@ -309,7 +312,7 @@ fn renewed() -> Draft {
     Draft { serial: Serial(0x0eed), ..leaf() }
 }
 
-fn through(n: u8) -> Vec<(Draft, SecretKey)> {
+pub(super) fn through(n: u8) -> Vec<(Draft, SecretKey)> {
     vec![(leaf(), intermediate(n)), (revoking_issuer(n, 1), root())]
 }
 
@@ -415,8 +418,8 @@ fn by_delegate_for(hosts: &str) -> Held {
 }
 
 /// By Dora, as a delegate of intermediate `n`.
-fn by_delegate_below(n: u8, entries: &[Entry]) -> Held {
-    list_by(&dora(), ISSUED, &[(delegate(), intermediate(n)), (revoking_issuer(n, 1), root())], entries)
+pub(super) fn by_delegate_below(n: u8, issued: u64, entries: &[Entry]) -> Held {
+    list_by(&dora(), issued, &[(delegate(), intermediate(n)), (revoking_issuer(n, 1), root())], entries)
 }
 
 /// By Dora, as a delegate of intermediate 1, which is below intermediate 2.

@@ -1,6 +1,8 @@
 //! What a host makes of its clock (FORMAT section 10).
 
-use super::revocation::{alices_key, by_ca, by_delegate, by_other_ca, compromised, doras_key, retired};
+use super::revocation::{
+    alices_key, by_ca, by_delegate, by_delegate_below, by_other_ca, compromised, doras_key, retired, through,
+};
 use super::*;
 use serde_json::json;
 
@@ -16,8 +18,21 @@ scenarios! {
     "refuse-clock-at-zero": Scenario { now: 0, ..hello_by_alice("The clock fell back to 1970") }.refused("not-yet-valid"),
     "accept-clock-at-zero-list": Scenario { now: 0, ..hello_by_alice("It is at least as late as the CA's newest list") }
         .holding(&[by_ca(NOW, &[])]).accepted(),
-    "accept-clock-at-zero-delegate": Scenario { now: 0, ..hello_by_alice("A delegate's list proves the time as well") }
-        .holding(&[by_delegate(NOW, &[])]).accepted(),
+    "accept-clock-at-zero-delegate": Scenario {
+        now: 0,
+        ..hello_by_alice("A delegate's list proves that it is as late as a day before its issue")
+    }
+    .holding(&[by_delegate(NOW, &[])]).accepted(),
+    "refuse-clock-at-zero-delegate": Scenario {
+        now: 0,
+        ..hello_by_alice("A delegate's list of a second before: less a day, it is of before the certificate")
+    }
+    .holding(&[by_delegate(NOW - 1, &[])]).refused("not-yet-valid"),
+    "refuse-clock-at-zero-below-intermediate": Scenario {
+        now: 0,
+        ..alice_signs_through("The list of a delegate below an intermediate says nothing about the time", &through(1))
+    }
+    .holding(&[by_delegate_below(1, NOW + DAY, &[])]).refused("not-yet-valid"),
     "refuse-clock-at-zero-other-ca": Scenario {
         now: 0,
         trusted_ca_keys: both_cas(),
@@ -49,12 +64,18 @@ scenarios! {
         .under(policy::with("earliest-time", json!("2027-01-25T08:00:00Z"))).refused("expired"),
     "accept-other-cas-list-after-the-end": Scenario { trusted_ca_keys: both_cas(), ..short("Another CA's list is of next year") }
         .under(policy::of_both()).holding(&[by_other_ca(NOW + 365 * DAY, &[])]).accepted(),
-    "refuse-delegates-list-after-the-end": short("A delegate's list is of later").holding(&[by_delegate(END, &[])])
-        .refused("expired"),
+    "accept-delegates-list-less-than-a-day-after": short("A delegate's list is of almost a day after: it may be ahead by as much")
+        .holding(&[by_delegate(END + DAY - 1, &[])]).accepted(),
+    "refuse-delegates-list-after-the-end": short("A delegate's list is of a day after")
+        .holding(&[by_delegate(END + DAY, &[])]).refused("expired"),
+    "refuse-one-list-after-the-end": short("The CA's list is of before the end, a delegate's of a day after")
+        .holding(&[by_ca(NOW, &[]), by_delegate(END + DAY, &[])]).refused("expired"),
+    "accept-list-below-intermediate-after-the-end": short_through("A delegate below the intermediate has no say in the CA's time")
+        .holding(&[by_delegate_below(1, END + 30 * DAY, &[])]).accepted(),
     "accept-retired-delegates-list-after-the-end": short("The same; but the CA retired the delegate: its lists prove no time")
-        .holding(&[by_ca(NOW, &[retired(doras_key())]), by_delegate(END, &[])]).accepted(),
+        .holding(&[by_ca(NOW, &[retired(doras_key())]), by_delegate(END + DAY, &[])]).accepted(),
     "accept-compromised-delegates-list-after-the-end": short("The same; but the CA calls the delegate compromised")
-        .holding(&[by_ca(NOW, &[compromised(doras_key(), NOW)]), by_delegate(END, &[])]).accepted(),
+        .holding(&[by_ca(NOW, &[compromised(doras_key(), NOW)]), by_delegate(END + DAY, &[])]).accepted(),
     "refuse-newest-list-after-the-end": short("An old list, and a newer one of the same signer")
         .holding(&[by_ca(END, &[]), by_ca(NOW, &[])]).refused("expired"),
 
@@ -119,6 +140,13 @@ scenarios! {
 /// Valid until [`END`].
 fn short(description: &'static str) -> Scenario {
     alice_signs(description, Draft { not_after: Instant::from_seconds(END).unwrap(), ..leaf() }, "hello-2.12")
+}
+
+/// The same, below an intermediate.
+fn short_through(description: &'static str) -> Scenario {
+    let mut chain = through(1);
+    chain[0].0.not_after = Instant::from_seconds(END).unwrap();
+    alice_signs_through(description, &chain)
 }
 
 /// The clock is a day behind the certificate's first second.

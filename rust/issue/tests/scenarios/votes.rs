@@ -103,8 +103,8 @@ scenarios! {
 
     // Several CAs.
     "accept-votes-of-two-cas": two_cas("One person of each of two CAs").under(of_two(json!({}))).accepted(),
-    "accept-votes-one-label-two-cas": votes("One label below two CAs is two", &[alices(), by(&[(of("alice", &bob()), other_root())], &bob())])
-        .trusting_both().under(of_two(json!({}))).accepted(),
+    "refuse-votes-one-label-two-cas": votes("One label below two CAs is one", &[alices(), by(&[(of("alice", &bob()), other_root())], &bob())])
+        .trusting_both().under(of_two(json!({}))).too_few(),
     "refuse-votes-one-key-two-cas": votes("One key below two CAs is one", &[alices(), by(&[(of("bob", &alice()), other_root())], &alice())])
         .trusting_both().under(of_two(json!({}))).too_few(),
     "accept-votes-of-authority": two_cas("Only votes of the second CA count, and one is enough")
