@@ -144,6 +144,15 @@ fn the_worked_example_is_true() {
     assert!(example.contains(&wanted), "FORMAT.md section 9 must contain:\n\n{wanted}");
 }
 
+/// FORMAT section 11 has the list of `lists/accept-every-extent`, field by field.
+#[test]
+fn the_worked_example_of_a_list_is_true() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../FORMAT.md")).unwrap();
+    let section = text.split("## 11. Revocation lists").nth(1).unwrap().split("## 12.").next().unwrap();
+    let wanted = scenarios::lists::worked_example();
+    assert!(section.contains(&wanted), "FORMAT.md section 11 must contain:\n\n{wanted}");
+}
+
 /// Flip every bit of the payload, and of every certificate of the longest chain: nothing is accepted.
 #[test]
 fn no_flipped_bit_is_accepted() {

@@ -61,6 +61,7 @@ impl ListEntry {
 const ISSUED: u64 = NOW - 3_600;
 
 // Where the fields of a list by the CA itself are.
+const CA: usize = 2;
 const CERTIFICATE_COUNT: usize = 34;
 const LIST_ISSUED: usize = 35;
 const ENTRY_COUNT: usize = 43;
@@ -366,4 +367,47 @@ fn at(seconds: u64) -> Instant {
 fn every_cause() -> Vec<Entry> {
     let entry = |(n, cause)| (serial(n), Revoked { extent: Extent::Retired, cause });
     (1..).zip(Cause::ALL).map(entry).collect()
+}
+
+/// The example of FORMAT section 11: the list of the vector `lists/accept-every-extent`.
+pub(crate) fn worked_example() -> String {
+    let scenario = all().into_iter().find(|(name, _)| name == "accept-every-extent").unwrap().1;
+    let bytes = bytes_of(&scenario);
+    let hex = |range: std::ops::Range<usize>| {
+        let digits: String = bytes[range].iter().map(|byte| format!("{byte:02x}")).collect();
+        let groups: Vec<_> =
+            digits.as_bytes().chunks(32).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+        groups.join(" ")
+    };
+    let (key, label) = (FIRST_ENTRY, FIRST_ENTRY + 35);
+    let end = bytes.len() - 64;
+    let rows = [
+        ("version", 0..1, "1".to_owned()),
+        ("algorithm", 1..2, "Ed25519".to_owned()),
+        ("CA", CA..CERTIFICATE_COUNT, "public key of the seed `01` × 32".to_owned()),
+        ("certificate count", CERTIFICATE_COUNT..LIST_ISSUED, "0: the CA signs".to_owned()),
+        ("issue time", LIST_ISSUED..ENTRY_COUNT, at(ISSUED).to_string()),
+        ("entry count", ENTRY_COUNT..FIRST_ENTRY, "2".to_owned()),
+        ("kind", key..key + 1, "key".to_owned()),
+        ("value", key + 1..key + 33, "public key of the seed `20` × 32".to_owned()),
+        ("extent", key + 33..key + 34, "retired".to_owned()),
+        ("cause", key + 34..key + 35, "affiliation-changed".to_owned()),
+        ("kind", label..label + 1, "label".to_owned()),
+        ("value", label + 1..label + 7, "length 5, alice".to_owned()),
+        ("extent", label + 7..label + 8, "compromised".to_owned()),
+        ("since", label + 8..label + 16, at(NOW - DAY).to_string()),
+        ("cause", label + 16..label + 17, "key-compromise".to_owned()),
+        ("signature", end..bytes.len(), "by the CA, over L3".to_owned()),
+    ];
+    assert_eq!(end, label + 17);
+    let rows: String = rows
+        .into_iter()
+        .map(|(field, range, meaning)| format!("| {field} | `{}` | {meaning} |\n", hex(range)))
+        .collect();
+    let lines: Vec<String> =
+        scenario.list.as_bytes().chunks(100).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!(
+        "| field | bytes | meaning |\n| --- | --- | --- |\n{rows}\nIn base64, broken into lines here:\n\n```text\n{}\n```\n",
+        lines.join("\n")
+    )
 }
