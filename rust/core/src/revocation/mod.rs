@@ -229,7 +229,7 @@ pub enum RevocationError {
     },
     /// L12.
     #[error(
-        "the newest revocation list of the CA '{ca}' is of {issued}, which this host's policy calls too old"
+        "the list that the CA '{ca}' itself signed is of {issued}, which this host's policy calls too old"
     )]
     ListTooOld {
         /// The CA's name.
