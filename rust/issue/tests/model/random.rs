@@ -126,7 +126,7 @@ impl Random {
     fn ca(&mut self) -> Key {
         match self.below(12) {
             0 => STRANGER,
-            1..=3 => SEALED,
+            1..=4 => SEALED,
             _ => ACME,
         }
     }
@@ -191,7 +191,7 @@ impl Random {
         }
         let place_of_key = usize::from(subject) % 16;
         let label = match () {
-            () if self.one_in(8) => self.pick(&LABELS),
+            () if self.one_in(4) => self.pick(&LABELS),
             () if place > 0 => ["team", "team-1", "team-2", "team-3"][place_of_key % 4],
             () => LABELS[place_of_key % LABELS.len()],
         };
