@@ -62,16 +62,19 @@ pub(crate) enum Author {
     Anybody,
 }
 
+/// A file's contents, and the stamp by which it is known from then on; none if the next change might leave the same stamp, so that
+/// it must be read again.
+pub(crate) type Whole = (Vec<u8>, Option<Stamp>);
+
 /// Longest wait for somebody who is writing a file.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long nobody must have written to a file that was not renamed to where it is.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Read a regular file of at most `limit` bytes, and the stamp by which it is known from then on; none if the next change might
-/// leave the same stamp, so that it must be read again. One that bears no signature, and may be being written in place
+/// Read a regular file of at most `limit` bytes. One that bears no signature, and may be being written in place
 /// (instead of being renamed to where it is), is waited for: its first half might say something else than the whole.
-pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<(Vec<u8>, Option<Stamp>), String> {
+pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<Whole, String> {
     let started = std::time::Instant::now();
     loop {
         match attempt(path, limit, author)? {
@@ -82,7 +85,7 @@ pub(crate) fn read(path: &Path, limit: u64, author: Author) -> Result<(Vec<u8>, 
     }
 }
 
-fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<(Vec<u8>, Option<Stamp>)>, String> {
+fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<Whole>, String> {
     let cannot = |error: io::Error| said(&error);
     // Without blocking: it might be a pipe.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();

@@ -33,8 +33,10 @@ fn decoder(tally: &mut Tally) -> Result<()> {
     let begun = Instant::now();
     let step = Step::start("Running the independent decoder");
     let tests = products::clone()?.join("tests");
-    let mut vectors: Vec<_> =
-        fs::read_dir(tests.join("vectors"))?.flatten().map(|entry| entry.path()).collect();
+    let mut vectors = Vec::new();
+    for directory in ["vectors", "vectors/lists"] {
+        vectors.extend(fs::read_dir(tests.join(directory))?.flatten().map(|entry| entry.path()));
+    }
     vectors.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     let output = Command::new("python3")
         .arg("-B")
