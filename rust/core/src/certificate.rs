@@ -295,7 +295,7 @@ pub struct List<'a>(&'a [u8]);
 impl<'a> List<'a> {
     /// F10: "The value … is a list, not empty: each item is a length byte (1 to 255) and that many bytes. The items are
     /// strictly ascending"
-    fn parse(kind: ConstraintKind, value: &'a [u8]) -> Result<Self, CertificateError> {
+    pub(crate) fn parse(kind: ConstraintKind, value: &'a [u8]) -> Result<Self, CertificateError> {
         let list = Self(value);
         let mut items = list.iter();
         let mut previous: Option<&[u8]> = None;

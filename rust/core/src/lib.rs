@@ -34,6 +34,7 @@
 
 mod certificate;
 mod chain;
+mod closure;
 mod encoding;
 mod judge;
 mod key;
@@ -58,6 +59,10 @@ pub use certificate::{
     Usage, Usages, VERSION,
 };
 pub use chain::{ChainCache, ChainError, VerifiedChain};
+pub use closure::{
+    CLOSURE_CONTEXT, CLOSURE_MARK, ClosureDigest, ClosureHasher, ClosureName, ClosureOrderError, Statement,
+    StatementError, closure_digest,
+};
 pub use encoding::{base32_decode, base32_encode, base64_decode, base64_encode};
 pub use judge::{Outcome, Signer, Verdict, judge};
 pub use key::{PublicKey, WeakKey};

@@ -4,6 +4,9 @@
 /// names of 16,000 bytes were seen to pass through stock Nix unharmed.
 pub const NAME_BYTES: usize = 14_000;
 
+/// Longest closure statement, in bytes (FORMAT S2).
+pub const STATEMENT_BYTES: usize = 2_048;
+
 /// Longest certificate, in bytes (FORMAT F1).
 pub const CERTIFICATE_BYTES: usize = 2_048;
 
