@@ -69,7 +69,7 @@ pub use key::{PublicKey, WeakKey};
 pub use label::{Label, LabelError, Serial};
 pub use name::{CERTIFICATE_MARK, CertificateName, NameError, is_certificate_name};
 pub use narinfo::{NarInfo, NarInfoError};
-pub use object::{Object, ObjectError, ObjectKind, PathInfo, StorePath};
+pub use object::{Object, ObjectError, ObjectKind, PathInfo, StorePath, nix32};
 pub use pattern::{HostPattern, NamePattern, PatternError, package_of};
 pub use policy::{
     Authority, AuthorityRule, Doubt, ListRules, Mode, NameSet, Policy, PolicyError, Threshold, VotesError,

@@ -105,7 +105,8 @@ impl Fields {
 /// The encodings of a SHA-256 that Nix's `Hash::parseAnyPrefixed` takes: base-16, Nix's base-32, base-64, SRI.
 fn sha256_to_nix32(text: &str) -> Option<String> {
     if let Some(sri) = text.strip_prefix("sha256-") {
-        return Some(nix32(&base64_decode(sri.as_bytes())?.try_into().ok()?));
+        let bytes: [u8; 32] = base64_decode(sri.as_bytes())?.try_into().ok()?;
+        return Some(nix32(&bytes));
     }
     let hash = text.strip_prefix("sha256:")?;
     if is_nix32_sha256(hash) {
@@ -116,7 +117,8 @@ fn sha256_to_nix32(text: &str) -> Option<String> {
         44 => base64_decode(hash.as_bytes())?,
         _ => return None,
     };
-    Some(nix32(&bytes.try_into().ok()?))
+    let bytes: [u8; 32] = bytes.try_into().ok()?;
+    Some(nix32(&bytes))
 }
 
 /// Why a text is not a narinfo.

@@ -236,14 +236,15 @@ pub(crate) fn shorten(text: &str) -> String {
     short
 }
 
-/// The SHA-256 in Nix's base-32, from its 32 bytes: the lowest five bits last (libutil/hash.cc, `printHash32`).
-pub(crate) fn nix32(hash: &[u8; 32]) -> String {
+/// A hash in Nix's base-32, from its bytes: the lowest five bits last (libutil/hash.cc, `printHash32`).
+pub fn nix32(hash: &[u8]) -> String {
     let bits = |n: usize| -> usize {
         let low = hash.get(n * 5 / 8).copied().unwrap_or(0);
         let high = hash.get(n * 5 / 8 + 1).copied().unwrap_or(0);
         usize::from((u16::from_le_bytes([low, high]) >> (n * 5 % 8)) & 0x1f)
     };
-    (0..52).rev().filter_map(|n| NIX32.get(bits(n))).map(|&byte| char::from(byte)).collect()
+    let chars = (hash.len() * 8).div_ceil(5);
+    (0..chars).rev().filter_map(|n| NIX32.get(bits(n))).map(|&byte| char::from(byte)).collect()
 }
 
 #[cfg(test)]
@@ -333,5 +334,12 @@ mod tests {
             0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
         ];
         assert_eq!(nix32(&empty), "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73");
+        // A store path's digest is 20 bytes, like this one of Nix's hash-convert.sh.
+        let sha1 = [
+            0x80, 0x0d, 0x59, 0xcf, 0xcd, 0x3c, 0x05, 0xe9, 0x00, 0xcb, 0x4e, 0x21, 0x4b, 0xe4, 0x8f, 0x6b,
+            0x88, 0x6a, 0x08, 0xdf,
+        ];
+        assert_eq!(nix32(&sha1), "vw46m23bizj4n8afrc0fj19wrp7mj3c0");
+        assert_eq!(nix32(&[]), "");
     }
 }
