@@ -61,7 +61,12 @@ impl VerifiedChain {
         &self.anchor
     }
 
-    /// Check the leaf's signature of an object's fingerprint.
+    /// The certificates' bytes, leaf first.
+    pub(crate) fn bytes(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+
+    /// Check the leaf's signature of an object's fingerprint, or of a statement.
     pub(crate) fn verifies(&self, fingerprint: &[u8], signature: &[u8; 64]) -> bool {
         self.leaf_key.verifies(fingerprint, signature)
     }

@@ -126,25 +126,17 @@ pub fn judge<S: AsRef<[u8]>>(
     times: Times,
     cache: &mut ChainCache,
 ) -> Verdict {
-    let mut judgement = Judgement {
-        object,
-        inquiry: Inquiry { kind: object.kind(), path: object.store_path(), trust, times },
-        trust,
-        cache,
-        refused_chains: BTreeMap::new(),
-        checks_left: CHECKED_SIGNATURES,
-    };
-    // Known chains first: what was seen to be good before cannot be crowded out by what was not.
-    let known = |index: &usize| {
-        signatures.get(*index).is_some_and(|signature| judgement.knows_chain(signature.as_ref()))
-    };
-    let (known, unknown): (Vec<usize>, Vec<usize>) = (0..signatures.len()).partition(known);
-    let mut outcomes = BTreeMap::new();
-    for index in known.into_iter().chain(unknown) {
-        let signature = signatures.get(index).map(AsRef::as_ref).unwrap_or_default();
-        outcomes.insert(index, judgement.signature(signature));
+    let mut judgement = Judgement::new(object, usage_of(object.kind()), trust, times, cache);
+    let results = judgement.signatures(signatures);
+    judgement.inquiry.apply_policy(results)
+}
+
+/// What a signature of such an object is made for, at import.
+pub(crate) fn usage_of(kind: ObjectKind) -> Usage {
+    match kind {
+        ObjectKind::Path => Usage::ImportPaths,
+        ObjectKind::Realisation => Usage::ImportRealisations,
     }
-    judgement.inquiry.apply_policy(outcomes.into_values().collect())
 }
 
 /// A signature that counts, as far as it goes by itself.
@@ -163,14 +155,28 @@ pub(crate) struct Vouched {
 }
 
 impl Vouched {
+    pub(crate) fn chain(&self) -> &Arc<VerifiedChain> {
+        &self.chain
+    }
+
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// What the policy refuses it for.
+    pub(crate) fn refusal(&self) -> Option<Reason> {
+        let enforced = self.objections.iter().find(|(mode, _)| *mode == Mode::Enforce);
+        enforced.map(|(_, error)| Reason::Policy { certificate: self.leaf.clone(), error: error.clone() })
+    }
+
     fn has_objection(&self, mode: Mode) -> bool {
         self.objections.iter().any(|(own, _)| *own == mode)
     }
 }
 
-struct Judgement<'a> {
+pub(crate) struct Judgement<'a> {
     object: &'a Object,
-    inquiry: Inquiry<'a>,
+    pub(crate) inquiry: Inquiry<'a>,
     trust: &'a Trust,
     cache: &'a mut ChainCache,
     /// Chains that were found bad for this object's signatures, so that junk is not checked twice.
@@ -179,7 +185,40 @@ struct Judgement<'a> {
     checks_left: usize,
 }
 
-impl Judgement<'_> {
+impl<'a> Judgement<'a> {
+    /// For signatures that were made for this usage.
+    pub(crate) fn new(
+        object: &'a Object,
+        usage: Usage,
+        trust: &'a Trust,
+        times: Times,
+        cache: &'a mut ChainCache,
+    ) -> Self {
+        Self {
+            object,
+            inquiry: Inquiry { usage, path: object.store_path(), trust, times },
+            trust,
+            cache,
+            refused_chains: BTreeMap::new(),
+            checks_left: CHECKED_SIGNATURES,
+        }
+    }
+
+    /// What each signature comes to, by all but the host's policy.
+    pub(crate) fn signatures<S: AsRef<[u8]>>(&mut self, signatures: &[S]) -> Vec<Result<Good, Reason>> {
+        // Known chains first: what was seen to be good before cannot be crowded out by what was not.
+        let known = |index: &usize| {
+            signatures.get(*index).is_some_and(|signature| self.knows_chain(signature.as_ref()))
+        };
+        let (known, unknown): (Vec<usize>, Vec<usize>) = (0..signatures.len()).partition(known);
+        let mut outcomes = BTreeMap::new();
+        for index in known.into_iter().chain(unknown) {
+            let signature = signatures.get(index).map(AsRef::as_ref).unwrap_or_default();
+            outcomes.insert(index, self.signature(signature));
+        }
+        outcomes.into_values().collect()
+    }
+
     fn knows_chain(&self, signature: &[u8]) -> bool {
         split_signature(signature)
             .ok()
@@ -275,7 +314,8 @@ pub(crate) fn check_label(name: &[u8], chain: &VerifiedChain) -> Result<Certific
 
 /// All that is asked about a chain behind D1: here no signature of an object is known any more.
 pub(crate) struct Inquiry<'a> {
-    pub(crate) kind: ObjectKind,
+    /// What the signature was made for.
+    pub(crate) usage: Usage,
     pub(crate) path: &'a StorePath,
     pub(crate) trust: &'a Trust,
     pub(crate) times: Times,
@@ -287,9 +327,7 @@ impl Inquiry<'_> {
         let certificates = chain.certificates()?;
         let leaf = certificates.first().ok_or(ChainError::Empty)?;
         let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
-        // D8: "*now* is the host's time for the chain's CA (T1)"
-        let floors = [self.trust.policy.earliest_time, self.trust.revocations.proven_time(chain.anchor())];
-        let moment = Moment::new(self.times, floors, self.trust.policy.clock);
+        let moment = self.moment(&chain);
         check_validity(&certificates, &moment)?;
         for (position, certificate) in certificates.iter().enumerate() {
             self.check_scope(certificate).map_err(|error| Reason::Scope {
@@ -300,16 +338,31 @@ impl Inquiry<'_> {
         // D9: "no certificate of the chain is revoked"
         let list_rules = self.trust.policy.list_rules(ca);
         self.trust.revocations.check((chain.anchor(), ca), &certificates, &list_rules, &moment)?;
-        let intermediates = certificates.iter().skip(1).rev().map(|certificate| certificate.label.as_str());
-        let authority = std::iter::once(ca).chain(intermediates).collect::<Vec<_>>().join("/");
-        let signer = Signer::Certified {
-            key: leaf.subject,
-            label: leaf.label.to_string(),
-            serial: leaf.serial,
-            authority,
-        };
-        let objections = self.trust.policy.objections(ca, &certificates, self.usage(), self.path.name());
+        let signer = signer(&certificates, ca)?;
+        let objections = self.trust.policy.objections(ca, &certificates, self.usage, self.path.name());
         Ok(Vouched { signer, leaf: CertificateId::new(leaf, 0), objections, chain: Arc::clone(&chain) })
+    }
+
+    /// D8: "*now* is the host's time for the chain's CA (T1)"
+    pub(crate) fn moment(&self, chain: &VerifiedChain) -> Moment {
+        let floors = [self.trust.policy.earliest_time, self.trust.revocations.proven_time(chain.anchor())];
+        Moment::new(self.times, floors, self.trust.policy.clock)
+    }
+
+    /// Whether who had vouched under this name, when it was judged that they might, is no more compromised since (FORMAT G2).
+    pub(crate) fn not_compromised(&self, name: &[u8]) -> Result<Signer, Reason> {
+        let chain = verify_chain(name, &self.trust.anchors)?;
+        check_label(name, &chain)?;
+        let certificates = chain.certificates()?;
+        let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
+        let list_rules = self.trust.policy.list_rules(ca);
+        self.trust.revocations.check(
+            (chain.anchor(), ca),
+            &certificates,
+            &list_rules,
+            &self.moment(&chain),
+        )?;
+        signer(&certificates, ca)
     }
 
     /// D10: the host's policy. Twice: as it is enforced, and as it would be without audit mode.
@@ -355,7 +408,7 @@ impl Inquiry<'_> {
         thresholds.filter_map(move |threshold| Some((threshold, threshold.names.find(name)?)))
     }
 
-    fn missing_votes(
+    pub(crate) fn missing_votes(
         &self,
         threshold: &Threshold,
         pattern: &str,
@@ -384,18 +437,10 @@ impl Inquiry<'_> {
         })
     }
 
-    fn usage(&self) -> Usage {
-        match self.kind {
-            ObjectKind::Path => Usage::ImportPaths,
-            ObjectKind::Realisation => Usage::ImportRealisations,
-        }
-    }
-
     fn check_scope(&self, certificate: &Certificate<'_>) -> Result<(), ScopeError> {
         // D3: "Every certificate of the chain has the usage that the object needs"
-        let usage = self.usage();
-        if !certificate.usages.contains(usage) {
-            return Err(ScopeError::MissingUsage(usage));
+        if !certificate.usages.contains(self.usage) {
+            return Err(ScopeError::MissingUsage(self.usage));
         }
         self.check_store_directory(certificate)?;
         check_host(certificate, self.trust.host.as_ref())?;
@@ -422,6 +467,14 @@ impl Inquiry<'_> {
     }
 }
 
+/// Who signs with this chain, which ends in the CA of that name.
+fn signer(certificates: &[Certificate<'_>], ca: &str) -> Result<Signer, Reason> {
+    let leaf = certificates.first().ok_or(ChainError::Empty)?;
+    let intermediates = certificates.iter().skip(1).rev().map(|certificate| certificate.label.as_str());
+    let authority = std::iter::once(ca).chain(intermediates).collect::<Vec<_>>().join("/");
+    Ok(Signer::Certified { key: leaf.subject, label: leaf.label.to_string(), serial: leaf.serial, authority })
+}
+
 impl Vouched {
     fn audited(&self) -> impl Iterator<Item = Reason> {
         let audited = self.objections.iter().filter(|(mode, _)| *mode == Mode::Audit);
@@ -433,11 +486,8 @@ fn outcome(result: Result<Good, Reason>) -> Outcome {
     match result {
         Ok(Good::Plain(signer)) => Outcome::Counted(signer),
         Ok(Good::Certified(vouched)) => {
-            let enforced = vouched.objections.into_iter().find(|(mode, _)| *mode == Mode::Enforce);
-            match enforced {
-                None => Outcome::Counted(vouched.signer),
-                Some((_, error)) => Outcome::Refused(Reason::Policy { certificate: vouched.leaf, error }),
-            }
+            let refusal = vouched.refusal();
+            refusal.map_or(Outcome::Counted(vouched.signer), Outcome::Refused)
         }
         Err(reason) => Outcome::Refused(reason),
     }
@@ -461,7 +511,7 @@ fn check_validity(certificates: &[Certificate<'_>], moment: &Moment) -> Result<(
 }
 
 /// N1: "NAME ends at the first `:`"
-fn split_signature(signature: &[u8]) -> Result<(&[u8], &[u8]), SignatureError> {
+pub(crate) fn split_signature(signature: &[u8]) -> Result<(&[u8], &[u8]), SignatureError> {
     let colon = signature.iter().position(|byte| *byte == b':').ok_or(SignatureError::Malformed)?;
     let (name, payload) = signature.split_at_checked(colon).ok_or(SignatureError::Malformed)?;
     if name.is_empty() {
@@ -472,7 +522,7 @@ fn split_signature(signature: &[u8]) -> Result<(&[u8], &[u8]), SignatureError> {
 }
 
 /// "of 64 bytes, C3": 88 characters. Nothing longer is decoded.
-fn decode_payload(payload: &[u8]) -> Result<[u8; 64], SignatureError> {
+pub(crate) fn decode_payload(payload: &[u8]) -> Result<[u8; 64], SignatureError> {
     let bytes =
         (payload.len() == 88).then(|| base64_decode(payload)).flatten().ok_or(SignatureError::Malformed)?;
     bytes.try_into().map_err(|_| SignatureError::Malformed)

@@ -36,6 +36,7 @@ mod certificate;
 mod chain;
 mod closure;
 mod encoding;
+mod gate;
 mod judge;
 mod key;
 mod label;
@@ -64,6 +65,10 @@ pub use closure::{
     StatementError, closure_digest,
 };
 pub use encoding::{base32_decode, base32_encode, base64_decode, base64_encode};
+pub use gate::{
+    Basis, ClosureReason, ClosureSignature, Deployment, Earlier, Gate, GateRefusal, Member, MemberVerdict,
+    Passed, ReasonError, Recorded, Tally, Unvouched, Voucher, is_of_a_closure,
+};
 pub use judge::{Outcome, Signer, Verdict, judge};
 pub use key::{PublicKey, WeakKey};
 pub use label::{Label, LabelError, Serial};
@@ -72,7 +77,8 @@ pub use narinfo::{NarInfo, NarInfoError};
 pub use object::{Object, ObjectError, ObjectKind, PathInfo, StorePath, nix32};
 pub use pattern::{HostPattern, NamePattern, PatternError, package_of};
 pub use policy::{
-    Authority, AuthorityRule, Doubt, ListRules, Mode, NameSet, Policy, PolicyError, Threshold, VotesError,
+    Activation, Authority, AuthorityRule, ClosureRule, Doubt, ListRules, Mode, NameSet, Policy, PolicyError,
+    Threshold, VotesError,
 };
 pub use reason::{CertificateId, Judged, Reason, ScopeError, SignatureError};
 pub use rehearsal::{Rehearsal, rehearse};

@@ -4,6 +4,7 @@
 use crate::certificate::{Certificate, Usage, Usages};
 use crate::pattern::{NamePattern, PatternError};
 use crate::time::{Clock, Instant};
+use crate::trust::PublicKeys;
 use crate::votes::Together;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +25,34 @@ pub struct Policy {
     pub authorities: Option<BTreeMap<String, Authority>>,
     /// Names that need several votes. All that match an object hold.
     pub thresholds: Vec<Threshold>,
+    /// Who may vouch for a system. Without it, nobody may.
+    pub activation: Option<Activation>,
+}
+
+/// Who may vouch for a system (FORMAT G1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// How many people, 1 to 16.
+    pub votes: u8,
+    /// Of which CAs. `None` for all that are trusted.
+    pub authorities: Option<BTreeSet<String>>,
+    /// Whether two of them may have come through one intermediate.
+    pub together: Together,
+    /// Whether they must have signed the closure.
+    pub closure_signature: ClosureRule,
+    /// Whether one of them must be who asks.
+    pub caller_must_sign: bool,
+    /// Plain keys whose signatures suffice, path by path.
+    pub vendors: PublicKeys,
+}
+
+/// Whether a closure signature is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosureRule {
+    /// One statement must have the votes. Only that keeps deployments from going back to an older one.
+    Required,
+    /// Signatures of each path suffice, however old.
+    Optional,
 }
 
 /// What certificates of one CA may do on this host.
@@ -129,6 +158,11 @@ impl NameSet {
         checked.collect::<Result<_, _>>().map(Self)
     }
 
+    /// All names.
+    pub(crate) fn everything() -> Self {
+        Self(vec!["*".to_owned()])
+    }
+
     /// The patterns.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
@@ -156,6 +190,17 @@ impl Policy {
     pub(crate) fn list_rules(&self, ca: &str) -> ListRules {
         let rules = self.authorities.as_ref().and_then(|authorities| authorities.get(ca));
         rules.map(|rules| rules.lists).unwrap_or_default()
+    }
+
+    /// Whether no rule for this CA asks for names.
+    pub(crate) fn is_unlimited(&self, ca: &str) -> bool {
+        match self.authorities.as_ref().map(|authorities| authorities.get(ca)) {
+            None => true,
+            Some(None) => false,
+            Some(Some(rules)) => {
+                rules.excluded_names.is_empty() && rules.permitted_names.iter().any(|pattern| pattern == "*")
+            }
+        }
     }
 
     /// All that the policy has against a chain of this CA that signs an object for this usage: P2 to P5.

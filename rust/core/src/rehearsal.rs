@@ -1,6 +1,6 @@
 //! What a host would make of signatures that nobody has made yet: for trying out a policy.
 
-use crate::judge::{Good, Inquiry, Outcome, Signer, Verdict, check_label, verify_chain};
+use crate::judge::{Good, Inquiry, Outcome, Signer, Verdict, check_label, usage_of, verify_chain};
 use crate::name::is_certificate_name;
 use crate::object::{ObjectKind, StorePath, shorten};
 use crate::reason::{Reason, SignatureError};
@@ -53,7 +53,7 @@ pub fn rehearse<S: AsRef<[u8]>>(
     trust: &Trust,
     times: Times,
 ) -> Rehearsal {
-    let inquiry = Inquiry { kind, path, trust, times };
+    let inquiry = Inquiry { usage: usage_of(kind), path, trust, times };
     let results = names.iter().map(|name| suppose(&inquiry, name.as_ref())).collect();
     Rehearsal(inquiry.apply_policy(results))
 }

@@ -28,7 +28,7 @@ pub struct Trust {
 }
 
 /// Keys whose signatures count as they are: `trusted-public-keys`, by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublicKeys(BTreeMap<String, PublicKey>);
 
 impl PublicKeys {

@@ -1,7 +1,7 @@
 //! A host's trust, as its files say now.
 
 use crate::holdings::{Holdings, ListCache, summary};
-use crate::policy_file::PolicyFile;
+use crate::policy_file::{ActivationFile, PolicyFile};
 use crate::watched::{self, Author, Stamp};
 use nixcert_core::{Policy, Revocations, Trust, TrustError};
 use std::path::{Path, PathBuf};
@@ -61,6 +61,12 @@ impl Host {
             Ok(policy) => Ok(policy.revocation_lists.as_deref()),
             Err(problem) => Err(problem),
         }
+    }
+
+    /// How it activates systems; `None` if its policy does not say, or cannot be used.
+    pub fn activation(&mut self) -> Option<&ActivationFile> {
+        self.read_policy();
+        self.policy.as_ref().ok().and_then(|policy| policy.activation.as_ref())
     }
 
     fn read_policy(&mut self) {

@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use nixcert_core::limits::{CHAIN_CERTIFICATES, VOTES};
 use nixcert_core::{
-    Authority, AuthorityRule, Clock, Doubt, Instant, ListRules, Mode, NamePattern, NameSet, Policy,
-    Threshold, Together, Usage,
+    Activation, Anchors, Authority, AuthorityRule, Clock, ClosureRule, Doubt, Instant, ListRules, Mode,
+    NamePattern, NameSet, Policy, PublicKeys, Threshold, Together, Usage,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,31 @@ pub struct PolicyFile {
     pub policy: Policy,
     /// The directory of the lists that the host holds. Without one no list is asked.
     pub revocation_lists: Option<PathBuf>,
+    /// What there is to say of activation beside who may vouch; `None` as [`Policy::activation`].
+    pub activation: Option<ActivationFile>,
 }
+
+/// How this host activates systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationFile {
+    /// Whether contents are read again, and compared with what was signed.
+    pub verify_contents: VerifyContents,
+    /// The directory of records of what was activated.
+    pub records: PathBuf,
+}
+
+/// Whether the contents of each path are read before it is activated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyContents {
+    /// The store's database is believed: only root can change what is on disk behind its back.
+    #[default]
+    Never,
+    /// Every file is read.
+    Always,
+}
+
+/// Where records are, if the policy does not say.
+const RECORDS: &str = "/var/lib/nixcert/activation";
 
 impl PolicyFile {
     /// Read a policy.
@@ -74,6 +98,26 @@ struct File {
     ca: BTreeMap<String, Ca>,
     #[serde(default)]
     threshold: Vec<ThresholdTable>,
+    activation: Option<ActivationTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ActivationTable {
+    #[serde(default)]
+    votes: Votes,
+    authorities: Option<BTreeSet<String>>,
+    #[serde(default)]
+    through_one_intermediate: TogetherName,
+    #[serde(default)]
+    closure_signature: ClosureRuleName,
+    #[serde(default)]
+    caller_must_sign: bool,
+    #[serde(default)]
+    vendors: Vec<String>,
+    #[serde(default)]
+    verify_contents: ContentsName,
+    records: Option<AbsolutePath>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +160,7 @@ impl File {
             audit,
             ca,
             threshold,
+            activation,
         } = self;
         let has_lists = revocation_lists.is_some();
         let authorities = ca
@@ -134,6 +179,14 @@ impl File {
             .into_iter()
             .map(|table| table.check(&authorities))
             .collect::<Result<Vec<_>, String>>()?;
+        let (activation, activation_file) = match activation {
+            Some(table) => {
+                let (rules, file) =
+                    table.check(&authorities).map_err(|problem| format!("activation: {problem}"))?;
+                (Some(rules), Some(file))
+            }
+            None => (None, None),
+        };
         Ok(PolicyFile {
             policy: Policy {
                 clock: clock.into(),
@@ -142,8 +195,10 @@ impl File {
                 protected_names_mode,
                 authorities: Some(authorities),
                 thresholds,
+                activation,
             },
             revocation_lists: revocation_lists.map(|path| path.0),
+            activation: activation_file,
         })
     }
 }
@@ -189,14 +244,7 @@ impl Ca {
 
 impl ThresholdTable {
     fn check(self, known: &BTreeMap<String, Authority>) -> Result<Threshold, String> {
-        if let Some(unknown) = self.authorities.iter().flatten().find(|name| !known.contains_key(*name)) {
-            return Err(format!(
-                "a threshold asks for votes of '{unknown}', for which there is no table [ca.{unknown}]"
-            ));
-        }
-        if self.authorities.as_ref().is_some_and(BTreeSet::is_empty) {
-            return Err("a threshold has an empty list of authorities, so it could never be met".to_owned());
-        }
+        check_authorities("a threshold", self.authorities.as_ref(), known)?;
         Ok(Threshold {
             names: self.names.into(),
             votes: self.votes.0,
@@ -204,6 +252,61 @@ impl ThresholdTable {
             together: self.through_one_intermediate.into(),
             mode: if self.audit { Mode::Audit } else { Mode::Enforce },
         })
+    }
+}
+
+fn check_authorities(
+    who: &str,
+    authorities: Option<&BTreeSet<String>>,
+    known: &BTreeMap<String, Authority>,
+) -> Result<(), String> {
+    if let Some(unknown) = authorities.into_iter().flatten().find(|name| !known.contains_key(*name)) {
+        return Err(format!(
+            "{who} asks for votes of '{unknown}', for which there is no table [ca.{unknown}]"
+        ));
+    }
+    if authorities.is_some_and(BTreeSet::is_empty) {
+        return Err(format!("{who} has an empty list of authorities, so it could never be met"));
+    }
+    Ok(())
+}
+
+impl ActivationTable {
+    fn check(self, known: &BTreeMap<String, Authority>) -> Result<(Activation, ActivationFile), String> {
+        check_authorities("it", self.authorities.as_ref(), known)?;
+        let vouches = |name: &String| {
+            let rules = known.get(name);
+            rules.is_some_and(|rules| rules.usages.contains(Usage::VouchForSystems))
+        };
+        let someone = match &self.authorities {
+            Some(names) => names.iter().any(vouches),
+            None => known.keys().any(vouches),
+        };
+        if !someone {
+            return Err("no CA may certify people who vouch for systems: add 'vouch-for-systems' to the usages of one"
+                .to_owned());
+        }
+        let (mut vendors, mut strict) = (PublicKeys::default(), Anchors::default());
+        for entry in &self.vendors {
+            // Two keys with one name, or one that nothing could be signed with, are mistakes here, as among the CAs.
+            strict
+                .add(entry)
+                .and_then(|()| vendors.add(entry))
+                .map_err(|error| format!("vendors: {error}"))?;
+        }
+        let rules = Activation {
+            votes: self.votes.0,
+            authorities: self.authorities,
+            together: self.through_one_intermediate.into(),
+            closure_signature: self.closure_signature.into(),
+            caller_must_sign: self.caller_must_sign,
+            vendors,
+        };
+        let file = ActivationFile {
+            verify_contents: self.verify_contents.into(),
+            records: self.records.map_or_else(|| PathBuf::from(RECORDS), |path| path.0),
+        };
+        Ok((rules, file))
     }
 }
 
@@ -349,6 +452,12 @@ impl TryFrom<u64> for Depth {
 #[serde(try_from = "u64")]
 struct Votes(u8);
 
+impl Default for Votes {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
 impl TryFrom<u64> for Votes {
     type Error = String;
 
@@ -357,7 +466,7 @@ impl TryFrom<u64> for Votes {
             .ok()
             .filter(|votes| (1..=VOTES).contains(votes))
             .map(Self)
-            .ok_or_else(|| format!("a threshold asks for 1 to {VOTES} votes, not {votes}"))
+            .ok_or_else(|| format!("it takes 1 to {VOTES} votes, not {votes}"))
     }
 }
 
@@ -431,6 +540,40 @@ impl From<TogetherName> for Together {
     }
 }
 
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ClosureRuleName {
+    #[default]
+    Required,
+    Optional,
+}
+
+impl From<ClosureRuleName> for ClosureRule {
+    fn from(name: ClosureRuleName) -> Self {
+        match name {
+            ClosureRuleName::Required => Self::Required,
+            ClosureRuleName::Optional => Self::Optional,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ContentsName {
+    #[default]
+    Never,
+    Always,
+}
+
+impl From<ContentsName> for VerifyContents {
+    fn from(name: ContentsName) -> Self {
+        match name {
+            ContentsName::Never => Self::Never,
+            ContentsName::Always => Self::Always,
+        }
+    }
+}
+
 #[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum TopRule {
@@ -474,7 +617,7 @@ audit = ["protected-names"]
 [ca.acme-1]
 permitted-names = ["*"]
 excluded-names = ["glibc@"]
-usages = ["import-paths", "import-realisations"]
+usages = ["import-paths", "import-realisations", "vouch-for-systems"]
 longest-validity = "90d"
 deepest-chain = 1
 oldest-list = "30d"
@@ -492,6 +635,16 @@ votes = 2
 authorities = ["acme-1"]
 through-one-intermediate = "separate-votes"
 audit = true
+
+[activation]
+votes = 2
+authorities = ["acme-1"]
+through-one-intermediate = "separate-votes"
+closure-signature = "optional"
+caller-must-sign = true
+vendors = ["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="]
+verify-contents = "always"
+records = "/srv/activation"
 "#;
 
     #[test]
@@ -519,7 +672,30 @@ audit = true
             (threshold.votes, threshold.together, threshold.mode),
             (2, Together::SeparateVotes, Mode::Audit)
         );
+        let activation = policy.activation.unwrap();
+        assert_eq!(activation.votes, 2);
+        assert_eq!(activation.together, Together::SeparateVotes);
+        assert_eq!(activation.closure_signature, ClosureRule::Optional);
+        assert!(activation.caller_must_sign && !activation.vendors.is_empty());
+        let how = file.activation.unwrap();
+        assert_eq!(how.verify_contents, VerifyContents::Always);
+        assert_eq!(how.records, Path::new("/srv/activation"));
+        let short = WHOLE.split("[activation]").next().unwrap().to_owned() + "[activation]";
+        let short = PolicyFile::parse(&short).unwrap();
+        let (rules, how) = (short.policy.activation.unwrap(), short.activation.unwrap());
+        assert_eq!(
+            (rules.votes, rules.closure_signature),
+            (1, ClosureRule::Required),
+            "the strict way is the default"
+        );
+        assert!(rules.vendors.is_empty() && !rules.caller_must_sign);
+        assert_eq!(how.records, Path::new(RECORDS));
         let least = PolicyFile::parse("version = 1").unwrap();
+        assert_eq!(
+            (least.policy.activation, least.activation),
+            (None, None),
+            "nobody may vouch unless it is said"
+        );
         assert_eq!(least.policy.authorities, Some(BTreeMap::new()), "a policy without a CA trusts none");
     }
 
@@ -553,6 +729,29 @@ audit = true
             ("usages = [\"import-paths\"]", "usages = []", None, "usages is empty"),
             ("[[threshold]]", "[threshold]", Some(24), "expected a sequence"),
             ("[ca.acme-1]", "[ca.acme-1", Some(9), ""),
+            ("\"optional\"", "\"no\"", Some(35), "unknown variant `no`"),
+            ("caller-must-sign", "caller-signs", Some(36), "unknown field `caller-signs`"),
+            ("verify-contents = \"always\"", "verify-contents = true", Some(38), "wanted string"),
+            ("\"/srv/activation\"", "\"activation\"", Some(39), "absolute path"),
+            (
+                "votes = 2\nauthorities = [\"acme-1\"]\nthrough-one-intermediate = \"separate-votes\"\nclosure",
+                "votes = 0\nclosure",
+                Some(32),
+                "1 to 16",
+            ),
+            (
+                ":6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=",
+                "",
+                None,
+                "activation: vendors: 'cache.nixos.org-1'",
+            ),
+            (
+                "6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=",
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                None,
+                "usable Ed25519",
+            ),
+            (", \"vouch-for-systems\"", "", None, "activation: no CA may certify"),
         ] {
             assert!(WHOLE.contains(from), "{from}");
             let error = PolicyFile::parse(&WHOLE.replacen(from, to, 1)).unwrap_err();
