@@ -1,6 +1,7 @@
 //! From certificates to a chain that ends in a trusted CA key (FORMAT section 5).
 
 use crate::certificate::{Certificate, Usage};
+use crate::closure::Statement;
 use crate::key::{PublicKey, UsableKey, WeakKey};
 use crate::limits::CACHED_CHAINS;
 use crate::reason::{CertificateId, Reason};
@@ -59,6 +60,11 @@ impl VerifiedChain {
     /// The CA key that the chain ends in.
     pub fn anchor(&self) -> &PublicKey {
         &self.anchor
+    }
+
+    /// Whether the leaf signed this statement (FORMAT S3): who says what. Whether that counts, [`crate::Gate`] decides.
+    pub fn has_signed(&self, statement: &Statement, signature: &[u8; 64]) -> bool {
+        statement.signed_message().is_ok_and(|message| self.verifies(&message, signature))
     }
 
     /// The certificates' bytes, leaf first.

@@ -1,6 +1,7 @@
 //! Making what `nixcert-core` reads: keys, requests, certificates; and keeping a CA.
 
 mod ca;
+mod closure;
 mod draft;
 mod issuance;
 mod log;
@@ -11,6 +12,7 @@ mod secret_key;
 
 pub use age::secrecy::{ExposeSecret, SecretString};
 pub use ca::{Ca, CaError, CaKind};
+pub use closure::{ClosureSignError, sign_path, sign_statement};
 pub use draft::{Draft, DraftError, random_serial};
 pub use issuance::{Issuance, IssueError, LabelPolicy, label_from};
 pub use log::{Log, LogError, Record};
