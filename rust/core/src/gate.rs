@@ -334,6 +334,11 @@ impl Gate {
         &self.closure_signatures
     }
 
+    /// Whether all paths have the same answer, so that no signature of any is asked for.
+    pub fn vouches_alike(&self) -> bool {
+        self.alike.is_some()
+    }
+
     fn judge_closure_signatures<S: AsRef<[u8]>>(&mut self, deployment: &Deployment<'_, S>) {
         let mut by_statement: BTreeMap<Vec<u8>, Vec<Vouched>> = BTreeMap::new();
         let names =

@@ -1,8 +1,8 @@
 //! Files that are whole or absent, and files that are read only so far.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Who may read a file that is written.
@@ -94,6 +94,46 @@ pub fn read_from(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(contents)
+}
+
+/// Add a line to a log, which is on disk afterwards. What an interrupted process left behind does not spoil it.
+///
+/// # Errors
+/// [`FileError`]; part of the line may be there then.
+pub fn append_line(path: &Path, line: &[u8]) -> Result<(), FileError> {
+    let fault = |error| FileError { action: "append to", path: path.to_owned(), error };
+    let options = OpenOptions::new().create(true).read(true).append(true).mode(0o644).clone();
+    let mut file = options.open(path).map_err(fault)?;
+    let begin: &[u8] = if ends_with_a_line(&mut file).map_err(fault)? { b"" } else { b"\n" };
+    file.write_all(&[begin, line, b"\n"].concat()).and_then(|()| file.sync_all()).map_err(fault)
+}
+
+fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Whether only root, or who runs this, can change what is there.
+///
+/// # Errors
+/// Why somebody else can, and what to do.
+pub fn check_author(metadata: &Metadata) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != own {
+        return Err(format!(
+            "it belongs to user {}, who could change it: give it to root (chown root)",
+            metadata.uid()
+        ));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err("others than its owner can change it: chmod go-w".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether others than its owner may read or change a file.
@@ -191,6 +231,26 @@ mod tests {
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_torn_line_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        append_line(&path, b"one").unwrap();
+        std::fs::write(&path, b"one\ntw").unwrap();
+        append_line(&path, b"three").unwrap();
+        assert_eq!(read(&path, 100).unwrap(), b"one\ntw\nthree\n");
+    }
+
+    #[test]
+    fn who_could_have_written_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"", Access::Public, Existing::Keep).unwrap();
+        assert_eq!(check_author(&path.metadata().unwrap()), Ok(()));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(check_author(&path.metadata().unwrap()).unwrap_err().contains("chmod go-w"));
     }
 
     #[test]

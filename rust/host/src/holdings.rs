@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -225,26 +225,9 @@ impl Holdings {
             replaced: installed.replaced.map(|replaced| replaced.to_string()),
             user: std::env::var("SUDO_USER").ok().or_else(|| std::env::var("USER").ok()),
         };
-        let mut line = serde_json::to_vec(&record).map_err(|error| fault(error.into()))?;
-        line.push(b'\n');
-        let options = OpenOptions::new().create(true).read(true).append(true).mode(0o644).clone();
-        let mut file = options.open(&path).map_err(fault)?;
-        // What an interrupted process left behind does not spoil this line.
-        if !ends_with_a_line(&mut file).map_err(fault)? {
-            line.insert(0, b'\n');
-        }
-        file.write_all(&line).and_then(|()| file.sync_all()).map_err(fault)
+        let line = serde_json::to_vec(&record).map_err(|error| fault(error.into()))?;
+        nixcert_files::append_line(&path, &line)
     }
-}
-
-fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 /// What an administrator sets aside for one list.
@@ -387,7 +370,8 @@ pub(crate) fn summary(held: Result<Vec<Held>, String>) -> Revocations {
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let cannot = |error: &io::Error| format!("cannot look into '{}': {}", directory.display(), said(error));
     let metadata = directory.metadata().map_err(|error| cannot(&error))?;
-    watched::check_author(&metadata).map_err(|problem| format!("'{}': {problem}", directory.display()))?;
+    nixcert_files::check_author(&metadata)
+        .map_err(|problem| format!("'{}': {problem}", directory.display()))?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| cannot(&error))? {
         paths.push(entry.map_err(|error| cannot(&error))?.path());

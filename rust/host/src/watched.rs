@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use nixcert_files::said;
+use nixcert_files::{check_author, said};
 use rustix::fs::OFlags;
 
 /// By what a file is known to be the same as before.
@@ -120,21 +120,6 @@ fn attempt(path: &Path, limit: u64, author: Author) -> Result<Option<Whole>, Str
 fn may_be_being_written(metadata: &Metadata) -> bool {
     let modified = (metadata.mtime(), metadata.mtime_nsec());
     modified == (metadata.ctime(), metadata.ctime_nsec()) && is_within(modified, QUIET)
-}
-
-/// Whether only root, or who runs this, can change what is there.
-pub(crate) fn check_author(metadata: &Metadata) -> Result<(), String> {
-    let own = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != own {
-        return Err(format!(
-            "it belongs to user {}, who could change it: give it to root (chown root)",
-            metadata.uid()
-        ));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err("others than its owner can change it: chmod go-w".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
