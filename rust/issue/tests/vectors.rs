@@ -13,10 +13,12 @@
 mod scenarios;
 
 use nixcert_core::{
-    Anchors, ChainCache, HostName, Object, Outcome, PublicKey, PublicKeys, Reason, RevocationList,
-    Revocations, Times, Trust, TrustError, Verdict, base32_encode, base64_decode, judge,
+    Anchors, ChainCache, ClosureReason, Deployment, Earlier, Gate, GateRefusal, HostName, Member, Object,
+    Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList, Revocations, Statement, Tally, Times,
+    Trust, TrustError, Verdict, base32_encode, base64_decode, closure_digest, judge,
 };
 use nixcert_host::PolicyFile;
+use scenarios::closures::{ClosureScenario, ExpectedClosure, RecordedVoucher};
 use scenarios::lists::{ExpectedList, ListContents, ListEntry, ListScenario};
 use scenarios::{Expected, Held, Kind, Scenario};
 use serde::Serialize;
@@ -33,6 +35,7 @@ fn directory() -> PathBuf {
 fn files_are_what_their_generators_make() {
     compare_files(&directory(), scenarios::all());
     compare_files(&directory().join("lists"), scenarios::lists::all());
+    compare_files(&directory().join("closures"), scenarios::closures::all());
 }
 
 fn compare_files<S: Serialize>(directory: &Path, scenarios: Vec<(String, S)>) {
@@ -71,6 +74,43 @@ fn verdicts_are_as_expected() {
         verdict_of(&scenario, &mut cache);
         assert_eq!(verdict_of(&scenario, &mut cache), expected, "{name}, with a warm cache");
     }
+}
+
+#[test]
+fn closures_are_as_expected() {
+    for (name, scenario) in scenarios::closures::all() {
+        assert_eq!(closure_of(&scenario), scenario.expected, "{name}");
+    }
+}
+
+/// All of section 13, but for what only more than the limit, or a defect of the caller, could bring about.
+#[test]
+fn every_reason_of_a_closure_has_a_vector() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../FORMAT.md")).unwrap();
+    let section = text.split("## 13. Closure signatures").nth(1).unwrap();
+    let rows: Vec<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let known: Vec<&str> = ClosureReason::CODES.iter().chain(GateRefusal::CODES).copied().collect();
+    assert_eq!(rows, known, "the tables of section 13 are the codes there are");
+    let seen: BTreeSet<String> = scenarios::closures::all()
+        .into_iter()
+        .flat_map(|(_, scenario)| {
+            scenario.expected.closure_signatures.into_iter().flatten().chain(scenario.expected.reason)
+        })
+        .collect();
+    for code in known.iter().filter(|code| !["too-many-signatures", "internal-error"].contains(code)) {
+        assert!(seen.contains(*code), "{code}");
+    }
+}
+
+/// A gate that was not shown every path stays closed.
+#[test]
+fn a_path_that_was_not_judged_is_missed() {
+    let scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    let (gate, _) = gate_of(&scenario).unwrap();
+    let refusals = gate.conclude(&Tally::default()).unwrap_err();
+    assert_eq!(refusals[0].code(), "internal-error");
 }
 
 #[test]
@@ -153,6 +193,15 @@ fn the_worked_example_of_a_list_is_true() {
     assert!(section.contains(&wanted), "FORMAT.md section 11 must contain:\n\n{wanted}");
 }
 
+/// FORMAT section 13 has the closure signature of `closures/accept-closure`, field by field.
+#[test]
+fn the_worked_example_of_a_closure_is_true() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../FORMAT.md")).unwrap();
+    let section = text.split("## 13. Closure signatures").nth(1).unwrap();
+    let wanted = scenarios::closures::worked_example();
+    assert!(section.contains(&wanted), "FORMAT.md section 13 must contain:\n\n{wanted}");
+}
+
 /// Flip every bit of the payload, and of every certificate of the longest chain: nothing is accepted.
 #[test]
 fn no_flipped_bit_is_accepted() {
@@ -181,6 +230,60 @@ fn no_flipped_bit_is_accepted() {
             let name = format!("{label}.nixcert1.{}", parts.join("."));
             refused(format!("{name}:{payload}"), &format!("certificate {position}, bit {bit}"));
             bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+/// Flip every bit of a closure signature's statement, certificate and payload: it never counts.
+#[test]
+fn no_flipped_bit_of_a_closure_signature_counts() {
+    let scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    let signature = scenario.paths[0].signatures[0].clone();
+    let refused = |signature: String, what: &str| {
+        let mut scenario = scenario.clone();
+        scenario.paths[0].signatures = vec![signature];
+        let got = closure_of(&scenario);
+        assert!(got.reason.is_some() && got.bases[..2] == [None, None], "{what}");
+    };
+    let (name, payload) = signature.split_once(':').unwrap();
+    let mut bytes = base64_decode(payload.as_bytes()).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        refused(format!("{name}:{}", nixcert_core::base64_encode(&bytes)), &format!("payload, bit {bit}"));
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    let (label, rest) = name.split_once(nixcert_core::CLOSURE_MARK).unwrap();
+    let (statement, certificate) = rest.split_once('.').unwrap();
+    for (which, part) in [statement, certificate].into_iter().enumerate() {
+        let mut bytes = nixcert_core::base32_decode(part.as_bytes()).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let mut parts = [statement.to_owned(), certificate.to_owned()];
+            parts[which] = base32_encode(&bytes);
+            let name = format!("{label}{}{}", nixcert_core::CLOSURE_MARK, parts.join("."));
+            refused(format!("{name}:{payload}"), &format!("part {which}, bit {bit}"));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+/// Change every byte of every fingerprint of the closure: it is covered no more.
+#[test]
+fn no_other_closure_is_covered() {
+    let scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    for index in 0..scenario.paths.len() {
+        for at in 0..scenario.paths[index].fingerprint.len() {
+            let mut fingerprint = scenario.paths[index].fingerprint.clone().into_bytes();
+            fingerprint[at] = if fingerprint[at] == b'0' { b'1' } else { b'0' };
+            let fingerprint = String::from_utf8(fingerprint).unwrap();
+            if Object::path(fingerprint.as_bytes()).is_err() {
+                continue;
+            }
+            let mut scenario = scenario.clone();
+            scenario.paths[index].fingerprint = fingerprint.clone();
+            assert!(closure_of(&scenario).reason.is_some(), "{fingerprint}");
         }
     }
 }
@@ -288,6 +391,86 @@ fn revocations_of(scenario: &Scenario, anchors: &Anchors, host: Option<&HostName
     let mut revocations = Revocations::new(lists);
     unreadable.into_iter().for_each(|(ca, problem)| revocations.set_unreadable(ca, problem));
     revocations
+}
+
+fn objects_of(scenario: &ClosureScenario) -> Vec<Object> {
+    scenario.paths.iter().map(|path| Object::path(path.fingerprint.as_bytes()).unwrap()).collect()
+}
+
+fn gate_of(scenario: &ClosureScenario) -> Result<(Gate, Vec<Object>), GateRefusal> {
+    let trust = trust_of(&scenario.host_of_an_object());
+    let objects = objects_of(scenario);
+    let last = scenario
+        .last
+        .as_ref()
+        .map(|last| Statement::parse(&base64_decode(last.as_bytes()).unwrap()).unwrap());
+    let deployment = Deployment {
+        top: &objects[0],
+        signatures: &scenario.paths[0].signatures,
+        closure: closure_digest(scenario.paths.iter().map(|path| &path.fingerprint)).unwrap(),
+        last: last.as_ref(),
+        again: scenario.again,
+        caller: scenario.caller.as_deref(),
+    };
+    let gate = Gate::new(&trust, scenario.now, &deployment)?;
+    Ok((gate, objects))
+}
+
+fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
+    let (gate, objects) = match gate_of(scenario) {
+        Ok(gate) => gate,
+        Err(refusal) => {
+            return ExpectedClosure { reason: Some(refusal.code().to_owned()), ..ExpectedClosure::default() };
+        }
+    };
+    let mut tally = Tally::default();
+    let mut cache = ChainCache::default();
+    let mut bases = Vec::new();
+    for (path, object) in scenario.paths.iter().zip(&objects) {
+        let vouchers: Vec<Vec<Recorded<'_>>> =
+            path.earlier.iter().map(|earlier| earlier.vouchers.iter().map(recorded).collect()).collect();
+        let earlier: Vec<Earlier<'_>> = path
+            .earlier
+            .iter()
+            .zip(&vouchers)
+            .map(|(earlier, vouchers)| Earlier { activated: earlier.activated, vouchers })
+            .collect();
+        let recompute = || {
+            path.content_addressed
+                .filter(|is| *is)
+                .map(drop)
+                .ok_or_else(|| "its name says otherwise".to_owned())
+        };
+        let member = Member {
+            object,
+            signatures: &path.signatures,
+            content_addressed: path.content_addressed.is_some().then_some(&recompute),
+            earlier: &earlier,
+        };
+        let verdict = gate.member(&member, &mut cache);
+        tally.add(&verdict);
+        bases.push(verdict.basis().ok().map(|(basis, _)| basis.name().to_owned()));
+    }
+    let code = |signature: &nixcert_core::ClosureSignature| {
+        signature.outcome.as_ref().err().map(|reason| reason.code().to_owned())
+    };
+    ExpectedClosure {
+        reason: gate.conclude(&tally).err().map(|refusals| refusals[0].code().to_owned()),
+        closure_signatures: gate.closure_signatures().iter().map(code).collect(),
+        bases,
+    }
+}
+
+fn recorded(voucher: &RecordedVoucher) -> Recorded<'_> {
+    match voucher {
+        RecordedVoucher::Itself => Recorded::Itself,
+        RecordedVoucher::Person(name) => Recorded::Person(name),
+        RecordedVoucher::Vendor(entry) => {
+            let (name, key) = entry.split_once(':').unwrap();
+            let key = base64_decode(key.as_bytes()).unwrap().try_into().unwrap();
+            Recorded::Vendor { name, key: PublicKey(key) }
+        }
+    }
 }
 
 fn list_of(scenario: &ListScenario) -> ExpectedList {

@@ -319,6 +319,7 @@ macro_rules! scenarios {
     };
 }
 
+pub(crate) mod closures;
 pub(crate) mod lists;
 mod policy;
 mod revocation;
