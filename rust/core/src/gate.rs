@@ -306,6 +306,7 @@ impl Gate {
             together: rules.together,
             mode: Mode::Enforce,
         }];
+        trust.policy = trust.policy.without_audit();
         trust.public_keys = PublicKeys::default();
         let top_trust = trust.clone();
         // G2 (b): "a plain key that the activation policy names"; never `trusted-public-keys`

@@ -192,6 +192,13 @@ impl Policy {
         rules.map(|rules| rules.lists).unwrap_or_default()
     }
 
+    /// The same, with every rule enforced (FORMAT G2).
+    pub(crate) fn without_audit(mut self) -> Self {
+        self.protected_names_mode = Mode::Enforce;
+        self.authorities.iter_mut().flatten().for_each(|(_, authority)| authority.audit.clear());
+        self
+    }
+
     /// Whether no rule for this CA asks for names.
     pub(crate) fn is_unlimited(&self, ca: &str) -> bool {
         match self.authorities.as_ref().map(|authorities| authorities.get(ca)) {

@@ -47,6 +47,11 @@ impl PublicKeys {
         self.0.is_empty()
     }
 
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
+        self.0.iter().map(|(name, key)| (name.as_str(), key))
+    }
+
     pub(crate) fn get(&self, name: &[u8]) -> Option<PublicKey> {
         std::str::from_utf8(name).ok().and_then(|name| self.0.get(name)).copied()
     }

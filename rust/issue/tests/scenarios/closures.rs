@@ -400,6 +400,14 @@ scenarios! {
         .refused("name-excluded"),
     "refuse-validity-too-long": by_alice("A certificate for longer than the policy allows").under(and(policy(), &["ca", ACME, "longest-validity"], json!("30d")))
         .refused("validity-too-long"),
+    "refuse-validity-too-long-audited": by_alice("The same in audit mode, which this gate does not have")
+        .under(and(and(policy(), &["ca", ACME, "longest-validity"], json!("30d")), &["ca", ACME, "audit"], json!(["longest-validity"])))
+        .refused("validity-too-long"),
+    "refuse-usage-audited": ClosureScenario { trusted_ca_keys: both_cas(), ..with_closure("Of a CA that may not certify for this, in audit mode", &[
+        closure_signature(&statement(), &name(&[(voucher(leaf()), other_root())]), &alice()),
+    ]) }
+        .under(and(policy(), &["ca", "sealed-1"], json!({ "permitted-names": ["*"], "usages": ["import-paths"], "audit": ["usages"] })))
+        .refused("usage-not-in-policy"),
     "refuse-protected-top": by_alice("A protected name").under(and(policy(), &["protected-names"], json!(["nixos-system-*"]))).refused("protected-name"),
     "refuse-retired": by_alice("Alice was retired between signing and activation").holding(&[by_ca(NOW - 60, &[retired(key(&alice()))])]).refused("retired"),
     "refuse-compromised": by_alice("Alice's key was stolen").holding(&[by_ca(NOW - 60, &[compromised(label("alice"), SIGNED)])]).refused("compromised"),
