@@ -6,8 +6,8 @@ use crate::output::{self, ACCEPTED, NOTE, REFUSED, SCHEMA, printable};
 use crate::time;
 use crate::trust::{KeyArgs, policy_text};
 use nixcert_core::{
-    Authority, AuthorityRule, Clock, Doubt, Instant, Mode, NamePattern, NameSet, Threshold, Together, Trust,
-    Usage,
+    Authority, AuthorityRule, Clock, ClosureRule, Doubt, Instant, Mode, NamePattern, NameSet, Threshold,
+    Together, Trust, Usage,
 };
 use nixcert_host::PolicyFile;
 use serde::Serialize;
@@ -243,8 +243,11 @@ impl Lines {
                 .find(|(_, authorities)| authorities.as_ref().is_some_and(is_meant))
                 .map(|(line, _)| *line)
         };
-        let of_key = || self.key("audit").filter(|_| problem.starts_with("audit "));
-        self.authorities.iter().find_map(of_ca).or_else(of_threshold).or_else(of_key)
+        let of_key = || {
+            let keys = [("audit", "audit "), ("activation", "activation: ")];
+            keys.iter().find_map(|(key, start)| self.key(key).filter(|_| problem.starts_with(start)))
+        };
+        self.authorities.iter().find_map(of_ca).or_else(of_key).or_else(of_threshold)
     }
 }
 
@@ -268,10 +271,46 @@ impl Check<'_> {
         for index in 0..self.file.policy.thresholds.len() {
             self.threshold(index);
         }
+        self.activation();
         self.lists();
         self.clock(now);
         self.audit_of_everything();
         self.findings
+    }
+
+    /// What is weak in the activation gate, or has no effect.
+    fn activation(&mut self) {
+        let file = self.file;
+        let line = self.lines.key("activation");
+        let vouching = |authority: &Authority| authority.usages.contains(Usage::VouchForSystems);
+        let authorities = file.policy.authorities.iter().flatten();
+        let Some(rules) = &file.policy.activation else {
+            for (name, _) in authorities.filter(|(_, authority)| vouching(authority)) {
+                self.warn(
+                    self.lines.rule(name, "usages"),
+                    format!(
+                        "the CA '{name}' may certify for vouch-for-systems, which has no effect: there is no table [activation]"
+                    ),
+                );
+            }
+            return;
+        };
+        let asked = |name: &String| rules.authorities.as_ref().is_some_and(|names| names.contains(name));
+        for (name, _) in authorities.filter(|(name, authority)| asked(name) && !vouching(authority)) {
+            self.warn(
+                line,
+                format!(
+                    "[activation] asks for votes of '{name}', and that CA's usages do not have vouch-for-systems"
+                ),
+            );
+        }
+        match rules.closure_signature {
+            ClosureRule::Optional => self.warn(
+                line,
+                "closure-signature = \"optional\": a system can be set back to any old one that was signed path by path",
+            ),
+            ClosureRule::Required => {}
+        }
     }
 
     fn error(&mut self, line: Option<usize>, message: impl Into<String>) {

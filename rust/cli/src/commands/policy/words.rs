@@ -3,10 +3,10 @@
 use crate::describe::{name_in_words, with_words};
 use crate::output::printable;
 use nixcert_core::{
-    Authority, AuthorityRule, Clock, Doubt, Mode, NameSet, Policy, Threshold, Together, Usage,
-    limits::CHAIN_CERTIFICATES,
+    Activation, Authority, AuthorityRule, Clock, ClosureRule, Doubt, Mode, NameSet, Policy, Threshold,
+    Together, Usage, limits::CHAIN_CERTIFICATES,
 };
-use nixcert_host::PolicyFile;
+use nixcert_host::{ActivationFile, PolicyFile, VerifyContents};
 use serde::{Serialize, Serializer};
 use std::io::Write;
 
@@ -68,6 +68,11 @@ pub(crate) fn meaning(file: &PolicyFile) -> Vec<Paragraph> {
         Some(directory) => format!("are kept in '{}': nixcert revocation install", directory.display()),
         None => "are not asked: nothing is ever revoked on this host".into(),
     };
+    let activation = match policy.activation.as_ref().zip(file.activation.as_ref()) {
+        Some((rules, how)) => of_activation(rules, how),
+        None => vec!["nobody may vouch for a system: the activation gate stays closed".into()],
+    };
+    all.push(Paragraph::new("activation", "Activation", activation));
     all.push(Paragraph::new("revocation-lists", "Revocation lists", vec![lists]));
     all.push(Paragraph::new("clock", "The clock", clock(policy)));
     all
@@ -88,7 +93,11 @@ fn of_authority(authority: &Authority, has_lists: bool) -> Vec<String> {
         };
         match authority.usages.contains(usage) {
             true => say(None, format!("counts {words} ({usage})")),
-            false => say(Some(AuthorityRule::Usages), format!("does not count {words} ({usage})")),
+            // The activation gate has no audit mode.
+            false => say(
+                (usage != Usage::VouchForSystems).then_some(AuthorityRule::Usages),
+                format!("does not count {words} ({usage})"),
+            ),
         }
     }
     let permitted = listed(&authority.permitted_names);
@@ -159,23 +168,70 @@ fn protected(policy: &Policy) -> Vec<String> {
 
 fn of_threshold(threshold: &Threshold) -> Vec<String> {
     let audited = if threshold.mode == Mode::Audit { AUDIT } else { "" };
-    let of = match &threshold.authorities {
-        Some(names) => {
-            format!("of {}", names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(" or "))
-        }
-        None => "of any CA above".into(),
-    };
+    let of = of_authorities(threshold.authorities.as_ref());
     let votes = if threshold.votes == 1 { "1 vote".into() } else { format!("{} votes", threshold.votes) };
-    let together = match threshold.together {
-        Together::OneVote => "whatever came through one intermediate CA is one vote",
-        Together::SeparateVotes => "intermediate CAs are trusted to tell people apart",
-    };
+    let together = together(threshold.together);
     vec![
         format!("{votes} by certificates {of}, for these names: {}{audited}", listed(&threshold.names)),
         format!(
             "  (one person, one label or one key is one vote; {together}; one plain key is enough without)"
         ),
     ]
+}
+
+fn of_activation(rules: &Activation, how: &ActivationFile) -> Vec<String> {
+    let of = of_authorities(rules.authorities.as_ref());
+    let people = match rules.votes {
+        1 => format!(
+            "one person, with a certificate {of} for vouch-for-systems, may vouch for a system: whoever also may activate is root"
+        ),
+        votes => format!(
+            "{votes} people, with certificates {of} for vouch-for-systems, must vouch for a system ({})",
+            together(rules.together)
+        ),
+    };
+    let closure = match rules.closure_signature {
+        ClosureRule::Required => {
+            "they must have signed the closure as a whole, and never an older one than the last that was activated"
+        }
+        ClosureRule::Optional => {
+            "signatures of each path suffice, however old: a system can be set back to an old one of theirs"
+        }
+    };
+    let mut sentences = vec![people, closure.into()];
+    sentences.push(match rules.caller_must_sign {
+        true => "one of them must be who activates it (by login name and label)".into(),
+        false => "who activates it need not be among them".into(),
+    });
+    let vendors: Vec<&str> = rules.vendors.iter().map(|(name, _)| name).collect();
+    sentences.push(match vendors.is_empty() {
+        true => {
+            "no vendor is named: they must vouch for every path (but those that are content-addressed)".into()
+        }
+        false => format!("paths signed by these vendors need nobody: {}", vendors.join(", ")),
+    });
+    sentences.push(match how.verify_contents {
+        VerifyContents::Never => "contents are not read again: the store's database is believed".into(),
+        VerifyContents::Always => "the contents of every path are read, and compared".into(),
+    });
+    sentences.push(format!("what was activated is recorded in '{}'", how.records.display()));
+    sentences
+}
+
+fn of_authorities(authorities: Option<&std::collections::BTreeSet<String>>) -> String {
+    match authorities {
+        Some(names) => {
+            format!("of {}", names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(" or "))
+        }
+        None => "of any CA above".into(),
+    }
+}
+
+fn together(together: Together) -> &'static str {
+    match together {
+        Together::OneVote => "whatever came through one intermediate CA is one vote",
+        Together::SeparateVotes => "intermediate CAs are trusted to tell people apart",
+    }
 }
 
 fn clock(policy: &Policy) -> Vec<String> {
