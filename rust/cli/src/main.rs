@@ -2,6 +2,7 @@
 //!
 //! A thin reader of `nixcert-core` and `nixcert-issue`: it parses arguments, reads files, shows answers.
 
+mod carrier;
 mod commands;
 mod derivation;
 mod describe;
@@ -12,6 +13,7 @@ mod nix;
 mod nix_conf;
 mod output;
 mod passphrase;
+mod progress;
 mod rewrap;
 mod time;
 mod trust;
@@ -57,6 +59,9 @@ enum Command {
     /// Show, ask, verify and install revocation lists
     #[command(subcommand)]
     Revocation(commands::revocation::RevocationCommand),
+    /// Vouch for systems, and see who does
+    #[command(subcommand)]
+    Closure(commands::closure::ClosureCommand),
     Rewrap(commands::rewrap::RewrapArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
         Command::Attach(args) => commands::attach::run(args),
         Command::Revoke(args) => commands::revoke::run(&args),
         Command::Revocation(command) => commands::revocation::run(command),
+        Command::Closure(command) => commands::closure::run(command),
         Command::Rewrap(args) => commands::rewrap::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),

@@ -9,7 +9,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 /// Arguments at once: far below what a system takes.
-const PATHS_AT_ONCE: usize = 500;
+pub(crate) const PATHS_AT_ONCE: usize = 500;
 
 /// The command `nix`, and which store it asks.
 pub(crate) struct Nix {

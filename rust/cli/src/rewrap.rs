@@ -17,10 +17,10 @@ pub(crate) struct Wrapper {
 
 /// A certificate, and the name that signatures get from it.
 pub(crate) struct Wrapping {
-    name: String,
+    pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) serial: String,
-    key: PublicKey,
+    pub(crate) key: PublicKey,
     pub(crate) not_before: Instant,
     /// The first of its chain to end.
     pub(crate) not_after: Instant,
@@ -132,6 +132,15 @@ impl Wrapping {
         if line.contains(':') {
             return Err(malformed(&"it is a key or a signature; no secret key is needed here"));
         }
+        Self::of_name(&line, file, malformed)
+    }
+
+    /// From a certificate name that stands in a file; `malformed` says that it is none.
+    pub(crate) fn of_name(
+        line: &str,
+        file: &Path,
+        malformed: impl Fn(&dyn std::fmt::Display) -> Error,
+    ) -> Result<Self> {
         let name = CertificateName::parse(line.as_bytes()).map_err(|error| malformed(&error))?;
         let mut chain = Vec::new();
         for bytes in name.certificates() {
@@ -162,14 +171,14 @@ impl Wrapping {
                 .max()
                 .unwrap_or(leaf.not_before),
             not_after: chain.iter().map(|certificate| certificate.not_after).min().unwrap_or(leaf.not_after),
-            name: line.clone(),
+            name: line.to_owned(),
         })
     }
 }
 
 /// The leaf's key in a certificate name, and when the first certificate of the chain ends. Nothing in it is believed: the
 /// signature decides whose it is.
-fn leaf_of(name: &str) -> Option<(PublicKey, Instant)> {
+pub(crate) fn leaf_of(name: &str) -> Option<(PublicKey, Instant)> {
     let name = CertificateName::parse(name.as_bytes()).ok()?;
     let mut chain = Vec::new();
     for bytes in name.certificates() {
@@ -180,7 +189,7 @@ fn leaf_of(name: &str) -> Option<(PublicKey, Instant)> {
 }
 
 /// Let the core judge it: as a plain signature by a key that is trusted for this one question (FORMAT D5).
-fn is_signature_by(object: &Object, payload: &str, key: PublicKey) -> bool {
+pub(crate) fn is_signature_by(object: &Object, payload: &str, key: PublicKey) -> bool {
     let mut trust = Trust::default();
     trust.public_keys.add(&format!("key:{key}")).is_ok()
         && judge(

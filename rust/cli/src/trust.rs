@@ -47,7 +47,7 @@ pub(crate) struct Loaded {
 }
 
 /// Where a machine's own trust is configured.
-const NIX_CONF: &str = "/etc/nix/nix.conf";
+pub(crate) const NIX_CONF: &str = "/etc/nix/nix.conf";
 
 /// Longest policy file, in bytes, as on a host.
 const POLICY_BYTES: u64 = 4 << 20;

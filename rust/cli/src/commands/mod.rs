@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod ca;
+pub(crate) mod closure;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod issue;

@@ -1,16 +1,16 @@
 //! `nixcert rewrap`: a renewed certificate on signatures that exist, without any secret key.
 
+use crate::carrier::Carrier;
 use crate::error::{Answer, Error, Result};
 use crate::narinfos::NARINFO_BYTES;
-use crate::nix::{Known, Nix};
+use crate::nix::{Known, Nix, PATHS_AT_ONCE};
 use crate::output::{self, ACCEPTED, REFUSED, SCHEMA, printable};
 use crate::rewrap::{Rewrapped, Wrapper};
 use crate::time;
 use indicatif::{ProgressBar, ProgressStyle};
-use nixcert_core::{NarInfo, StorePath};
-use nixcert_files::{self as files, Access, Existing, said};
+use nixcert_core::NarInfo;
+use nixcert_files::{self as files, said};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -217,17 +217,13 @@ impl Run<'_> {
         }
         let known = output::busy("asking the store", || nix.path_info(&arguments))?;
         self.begin(known.len());
-        let fault = |error: io::Error| {
-            Error::new(format!("cannot make a temporary directory: {}", said(&error)))
-                .help("check TMPDIR, and whether there is room")
-        };
-        let cache = tempfile::Builder::new().prefix("nixcert-rewrap-").tempdir().map_err(fault)?;
+        let carrier = Carrier::new()?;
         let mut new = Vec::new();
         for Known { path, narinfo, .. } in known {
             match narinfo.and_then(|text| self.wrapper.rewrap(&text, false)) {
                 Ok(done) => match done.text.as_deref().filter(|_| !self.args.dry_run) {
                     Some(text) => {
-                        put_narinfo(cache.path(), &path, text)?;
+                        carrier.put(&path, text)?;
                         new.push((path, done));
                     }
                     None => self.count(Report::of(&self.wrapper, path, &done))?,
@@ -237,23 +233,16 @@ impl Run<'_> {
         }
         // Some at a time, so that what is done is done, and somebody sees it.
         for some in new.chunks(PATHS_AT_ONCE) {
-            self.copy(nix, cache.path(), some)?;
+            self.copy(nix, &carrier, some)?;
         }
         Ok(())
     }
 
-    fn copy(&mut self, nix: &Nix, cache: &Path, some: &[(String, Rewrapped)]) -> Result<()> {
+    fn copy(&mut self, nix: &Nix, carrier: &Carrier, some: &[(String, Rewrapped)]) -> Result<()> {
         let paths: Vec<String> = some.iter().map(|(path, _)| path.clone()).collect();
-        nix.copy_signatures(&format!("file://{}", cache.display()), &paths)?;
-        // The answer is what the store says afterwards, not that nobody complained.
-        let known = nix.path_info_of(&paths)?;
+        let held = carrier.deliver(nix, &paths)?;
         for (path, done) in some {
-            let held: BTreeSet<String> = known
-                .iter()
-                .filter(|known| known.path == *path)
-                .filter_map(|known| NarInfo::parse(known.narinfo.as_deref().ok()?).ok())
-                .flat_map(|narinfo| narinfo.signatures)
-                .collect();
+            let held = held.get(path).cloned().unwrap_or_default();
             let report = if done.signatures.iter().all(|signature| held.contains(signature)) {
                 Report { written: true, ..Report::of(&self.wrapper, path.clone(), done) }
             } else {
@@ -301,9 +290,6 @@ impl Run<'_> {
     }
 }
 
-/// Paths that one run of Nix is given.
-const PATHS_AT_ONCE: usize = 500;
-
 /// The directory of a `file://` cache.
 fn cache_directory(cache: &str) -> Result<PathBuf> {
     let directory = match cache.split_once("://") {
@@ -323,20 +309,6 @@ fn cache_directory(cache: &str) -> Result<PathBuf> {
         ))
         .help("name the directory that 'nix copy --to file:///DIR' made; for a store, use --path or --all"))
     }
-}
-
-/// One narinfo of the temporary cache, and what makes it a cache.
-fn put_narinfo(cache: &Path, path: &str, text: &str) -> Result<()> {
-    let path = StorePath::parse(path).map_err(Error::new)?;
-    let info = cache.join("nix-cache-info");
-    if !info.exists() {
-        let contents = format!("StoreDir: {}\n", path.directory());
-        files::write(&info, contents.as_bytes(), Access::Public, Existing::Keep)?;
-    }
-    let base = path.as_str().rsplit('/').next().unwrap_or_default();
-    let digest = base.split('-').next().unwrap_or_default();
-    fs::write(cache.join(format!("{digest}.narinfo")), text)
-        .map_err(|error| Error::new(format!("cannot write into the temporary directory: {}", said(&error))))
 }
 
 impl Report {

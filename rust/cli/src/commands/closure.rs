@@ -1,0 +1,29 @@
+//! `nixcert closure`: vouching for a system, and bringing that to where it is asked for.
+
+mod cosign;
+mod grounds;
+pub(crate) mod held;
+pub(crate) mod push;
+mod show;
+pub(crate) mod sign;
+pub(crate) mod signer;
+mod statements;
+pub(crate) mod vendors;
+
+use crate::error::Result;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum ClosureCommand {
+    Sign(Box<sign::SignArgs>),
+    Show(show::ShowArgs),
+    Push(push::PushArgs),
+}
+
+pub(crate) fn run(command: ClosureCommand) -> Result {
+    match command {
+        ClosureCommand::Sign(args) => sign::run(&args),
+        ClosureCommand::Show(args) => show::run(&args),
+        ClosureCommand::Push(args) => push::run(&args),
+    }
+}
