@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The version of the schema that is read here: `nixSchemaVersion` of Nix 2.0 and later (local-store.hh).
 pub const SCHEMA: &str = "10";
 
-/// How many paths a closure may have: a hundred times the largest systems, and what takes about 200 MiB here.
+/// How many paths a closure may have: a hundred times the largest systems, and what takes some 250 MiB here.
 pub const CLOSURE_PATHS: usize = 1_000_000;
 
 /// How long to wait for a lock. Readers hardly ever need one: it is held while a log is recovered after a crash.
@@ -313,5 +313,6 @@ fn number(value: ValueRef<'_>) -> Option<u64> {
 /// Text that somebody sent. Where it is not UTF-8 it counts for nothing later, and must not hide what does.
 fn free_text(value: ValueRef<'_>) -> Option<String> {
     let bytes = value.as_bytes().ok().filter(|bytes| !bytes.is_empty())?;
-    Some(String::from_utf8_lossy(bytes).into_owned())
+    let text = str::from_utf8(bytes).map(str::to_owned);
+    Some(text.unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned()))
 }
