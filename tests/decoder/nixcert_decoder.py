@@ -3,8 +3,9 @@
 
 Usage: python3 nixcert_decoder.py VECTOR.json...
 
-A vector is of a signed object, or (in tests/vectors/lists) of a revocation list. For each it prints `ok NAME` or
-`DISAGREES NAME: expected … got …`. It exits 0 only if there was a vector and all agree.
+A vector is of a signed object, or of a revocation list (in tests/vectors/lists), or of a closure that shall be a system (in
+tests/vectors/closures). For each it prints `ok NAME` or `DISAGREES NAME: expected … got …`. It exits 0 only if there was a
+vector and all agree.
 Slow and without side channels in mind: for vectors, not for use. The standard library is all it needs (Python 3.11).
 The numbers in the comments are those of the rules of FORMAT.md. N5 is for those who sign, L10 for who takes up new lists:
 nothing here enforces them.
@@ -12,6 +13,7 @@ nothing here enforces them.
 
 import base64
 import collections
+import dataclasses
 import datetime
 import functools
 import hashlib
@@ -38,6 +40,9 @@ CAUSES = {0: "unspecified", 1: "key-compromise", 3: "affiliation-changed", 4: "s
 MAX_INTERMEDIATES = 3            # N1
 MAX_VOTES = 16                   # P6
 VOTE_STEPS = 100000              # P7
+MAX_STATEMENT_BYTES = 2048       # S2
+MAX_CLOSURE_SIGNATURES = 65536   # G8
+MAX_CLOSURE_PATHS = 1000000      # G8
 
 # Section 8: the later the row, the further the signature came.
 ROWS = """no-signatures malformed-object too-many-signatures malformed-signature unknown-key broken-configuration malformed-name
@@ -47,6 +52,10 @@ bad-signature not-yet-valid expired missing-usage store-directory-not-permitted 
 name-excluded name-not-permitted revocation-list-missing revocation-list-unreadable revocation-list-too-old retired compromised
 ca-not-in-policy usage-not-in-policy validity-too-long chain-too-deep name-excluded-by-policy name-not-permitted-by-policy
 protected-name too-few-votes""".split()
+
+# Section 13: what a closure signature is refused for. Those of section 8 first, then those of its statement.
+CLOSURE_ROWS = ROWS + """malformed-statement statement-of-another-path statement-of-another-host statement-expired
+statement-in-the-future older-deployment""".split()
 
 class Refused(Exception):
     """Its only argument is the reason code."""
@@ -62,6 +71,7 @@ class StoreObject:
     name: bytes
     store_directory: bytes
     usage: int
+    path: bytes = b""  # of a store object
 
 @dataclass
 class Host:
@@ -274,6 +284,7 @@ class Policy:
     protected_audit: bool = False
     authorities: dict | None = None  # by the CA's name
     thresholds: list = field(default_factory=list)
+    activation: "Activation | None" = None
 
     def rules_for_lists(self, ca):
         return (self.authorities or {}).get(ca) or Authority([], [], 0, None, 0, True, False, None, [])
@@ -306,11 +317,14 @@ def met(threshold, obj, host, chains):
     """P6."""
     if not names_match(threshold.names, obj.name):
         return True
+    return enough_votes([marks(chain, threshold.separate) for chain in voters(threshold, host, chains)], threshold.votes)
+
+def voters(threshold, host, chains):
+    """Those whose CA gives votes, in the order of P7."""
     if threshold.authorities is not None:
         chains = [chain for chain in chains if host.ca_keys[ca_of(chain)] in threshold.authorities]
     crowds = collections.Counter(chain[-1].subject for chain in chains if chain[1:])
-    chains = sorted(chains, key=lambda chain: crowds[chain[-1].subject] if chain[1:] else 0)  # P7: the fewest first
-    return enough_votes([marks(chain, threshold.separate) for chain in chains], threshold.votes)
+    return sorted(chains, key=lambda chain: crowds[chain[-1].subject] if chain[1:] else 0)  # P7: the fewest first
 
 def marks(chain, separate):
     """P6: what two votes must not have in common."""
@@ -335,6 +349,236 @@ def enough_votes(voters, wanted):
 
     return search(0, frozenset(), wanted)
 
+# --- The activation gate (section 13) ---------------------------------------------------------------------------------
+@dataclass
+class Activation:
+    """G1."""
+    threshold: Threshold  # of its names nothing is asked
+    required: bool
+    caller_must_sign: bool
+    vendors: dict         # name -> key
+
+@dataclass
+class Statement:
+    """S2."""
+    data: bytes
+    path: bytes
+    digest: bytes
+    paths: int
+    hosts: list
+    signed: int
+    not_after: int
+
+@dataclass
+class Deployment:
+    host: Host
+    activation: Activation
+    paths: list    # of the vector, the top-level path first
+    objects: list  # the same, read
+    digest: bytes
+    last: Statement | None
+    judged: list   # for each closure signature of the top-level path: reason, statement, chain
+
+    def covering(self):
+        """G2 (c): the chains of closure signatures in force, of a statement that has the digest and the count."""
+        wanted = self.digest, len(self.paths)
+        return [chain for reason, said, chain in self.judged if reason is None and (said.digest, said.paths) == wanted]
+
+def verify_closure(vector):
+    """The gate's reason, that of each closure signature of the top-level path, and what each path rests on (G2)."""
+    host = read_host({**vector, "registered": None})  # G2: judged now
+    activation = host.policy.activation
+    if host.broken:
+        return "broken-configuration", [], []  # G1
+    if activation is None:
+        return "no-activation-policy", [], []  # G1
+    require(len(vector["paths"]) <= MAX_CLOSURE_PATHS, "closure-too-large")  # G8
+    last = None if vector["last"] is None else read_statement(decode_base64(vector["last"]))
+    objects = [read_path_object(path["fingerprint"].encode(), VOUCH_FOR_SYSTEMS) for path in vector["paths"]]
+    deployment = Deployment(host, activation, vector["paths"], objects, closure_digest(objects), last, [])
+    texts = filter(is_closure_signature, vector["paths"][0]["signatures"])
+    deployment.judged = [judge_closure_signature(text, i, deployment) for i, text in enumerate(texts)]
+    bases = [basis(i, deployment) for i in range(len(objects))]
+    reason = None if vector["again"] else unsigned(vector["caller"], deployment)  # G7
+    return reason or ("not-vouched-for" if None in bases else None), [row[0] for row in deployment.judged], bases
+
+def is_closure_signature(text):
+    return ".nixcert1-closure." in text.partition(":")[0]                # S1
+
+def closure_digest(objects):
+    """S4"""
+    return hashlib.sha256(b"".join(fingerprint + b"\n" for fingerprint in sorted(obj.fingerprint for obj in objects))).digest()
+
+def judge_closure_signature(text, index, deployment):
+    try:
+        require(index < MAX_CLOSURE_SIGNATURES, "too-many-signatures")   # G8
+        return None, *closure_signature_in_force(text, deployment)
+    except Refused as refused:
+        return refused.args[0], None, None
+
+def closure_signature_in_force(text, deployment):
+    """G3 to G5: the statement and the chain."""
+    host, top = deployment.host, deployment.objects[0]
+    name, signature = read_signature(text)
+    label, encoded, certificates = read_name(CLOSURE_NAME, name)         # S1, N1
+    said = read_statement(decode_base32(encoded))
+    chain = chain_of(label, certificates, host.ca_keys)                  # S1, N2, N3
+    require(signature_valid(chain[0].subject, b"nixcert1.closure\0" + said.data, signature), "bad-signature")  # S3
+    check_counts(chain, top, host)                                       # G3
+    require(said.path == top.path, "statement-of-another-path")          # G3
+    check_statement(said, chain, host, deployment.last)
+    return said, chain
+
+def check_statement(said, chain, host, last):
+    """G4 and G5."""
+    now = host.now(ca_of(chain))
+    if host.name is None:
+        require(b"*" in said.hosts, "host-name-not-configured")
+    require(b"*" in said.hosts or any(glob_matches(p, host.name) for p in said.hosts), "statement-of-another-host")
+    require(now < said.not_after, "statement-expired")
+    require(all(said.signed < c.not_after for c in chain), "statement-in-the-future")
+    require(not host.policy.clock_exact or said.signed <= now + DAY, "statement-in-the-future")
+    require(last is None or said.signed > last.signed or said.data == last.data, "older-deployment")  # G5
+
+def read_statement(data):
+    """S2."""
+    bad = "malformed-statement"
+    require(data is not None and len(data) <= MAX_STATEMENT_BYTES, bad)
+    r = Reader(data, bad)
+    require(r.number(1) == 1 and r.number(1) == 1, bad)                  # F2
+    path = r.bytes(r.number(2))
+    require(is_store_path(path), bad)                                    # O3
+    digest, paths = r.bytes(32), r.number(4)
+    hosts = read_constraint(HOSTS, r.bytes(r.number(2)), bad)            # F10, K5
+    signed, not_after = read_time_field(r), read_time_field(r)
+    require(r.done() and paths != 0 and signed < not_after, bad)
+    return Statement(data, path, digest, paths, hosts, signed, not_after)
+
+def is_store_path(path):
+    try:
+        return bool(read_store_path(path))
+    except Refused:
+        return False
+
+def check_counts(chain, obj, host):
+    """G2, of a chain: D2 to D4 and D8 to D10, with the usage of the gate and without audit mode."""
+    check_time(chain, host)
+    check_admission(chain, obj, host)
+    check_revocation(chain, host)
+    for code, _ in objections(chain, obj, host):
+        raise Refused(code)
+
+def counts(chain, obj, host):
+    try:
+        check_counts(chain, obj, host)
+        return True
+    except Refused:
+        return False
+
+def signers_of(i, deployment):
+    """G2 (d): the chains of the signatures of the path itself by those who count."""
+    obj, host, chains = deployment.objects[i], deployment.host, []
+    for text in deployment.paths[i]["signatures"]:
+        try:
+            name, signature = read_signature(text)
+            require(".nixcert1." in name and not is_closure_signature(text), "unknown-key")  # S1
+            chain, reason = chain_or_reason(name, frozenset(host.ca_keys))
+            require(chain, reason)
+            require(signature_valid(chain[0].subject, obj.fingerprint, signature), "bad-signature")
+            check_counts(chain, obj, host)
+            chains.append(chain)
+        except Refused:
+            pass
+    return chains
+
+def by_vendor(i, deployment):
+    """G2 (b), D5."""
+    for text in deployment.paths[i]["signatures"]:
+        name, colon, encoded = text.partition(":")
+        key, signature = deployment.activation.vendors.get(name), decode_base64(encoded)
+        if key and signature is not None and len(signature) == 64 and not is_closure_signature(text):
+            if signature_valid(key, deployment.objects[i].fingerprint, signature):
+                return True
+    return False
+
+def basis(i, deployment):
+    """What G2 says of a path, in the words and the order of tests/vectors/README.md. The first path is the top-level one."""
+    host, covering, top = deployment.host, deployment.covering(), i == 0
+    covered = [chain for chain in covering if counts(chain, deployment.objects[i], host)]  # as if they had signed it
+    everywhere = [chain for chain in covered if not asks_for_names(chain, host)]
+    signers = signers_of(i, deployment)
+    if votes_suffice(everywhere, deployment):
+        return "closure-signature"
+    if not top and by_vendor(i, deployment):
+        return "vendor"
+    if any(votes_suffice(covered + signers, deployment, among=chain) for chain in covered):
+        return "closure-signature"
+    if votes_suffice(signers, deployment):
+        return "signatures"
+    if any(holds_on(earlier, host, top) for earlier in deployment.paths[i].get("earlier", [])):
+        return "earlier-generation"
+    if not top and deployment.paths[i].get("content_addressed"):
+        return "content-addressed"
+    return None
+
+def asks_for_names(chain, host):
+    """Whether any rule looks at the names of what this chain vouches for."""
+    policy = host.policy
+    rules = policy.authorities[host.ca_keys[ca_of(chain)]]
+    permitted = [c.constraints[PERMITTED_NAMES] for c in chain] + [rules.permitted_names]
+    excluded = [c.constraints.get(EXCLUDED_NAMES, []) for c in chain] + [rules.excluded_names, policy.protected_names]
+    return any(excluded) or not all(b"*" in patterns for patterns in permitted)
+
+def votes_suffice(chains, deployment, among=None):
+    """G1, P6; with `among`, whether there is a choice that has this chain in it."""
+    threshold, host = deployment.activation.threshold, deployment.host
+    chains = voters(threshold, host, chains)
+    if among is None:
+        return enough_votes([marks(chain, threshold.separate) for chain in chains], threshold.votes)
+    taken = marks(among, threshold.separate)
+    others = [marks(chain, threshold.separate) for chain in chains]
+    return among in chains and enough_votes([other for other in others if not taken & other], threshold.votes - 1)
+
+def holds_on(earlier, host, top):
+    """G2 (e), for one earlier deployment: everyone who vouched then, and somebody did."""
+    vouchers = earlier["vouchers"]
+    return bool(vouchers) and all(voucher_holds_on(voucher, earlier["activated"], host, top) for voucher in vouchers)
+
+def voucher_holds_on(voucher, activated, host, top):
+    if voucher == "itself":
+        return not top
+    if "vendor" in voucher:
+        return not top  # G2 (e) asks of CAs and revocation, which vendors have not: whether it is still one of G1's is not said
+    chain, _ = chain_or_reason(voucher["person"], frozenset(host.ca_keys))
+    if chain is None or host.ca_keys[ca_of(chain)] not in host.policy.authorities:  # under a CA that is still trusted
+        return False
+    try:
+        check_revocation(chain, dataclasses.replace(host, registered=activated))  # L5, L12
+        return True
+    except Refused:
+        return False
+
+def unsigned(caller, deployment):
+    """G6: the reason why statement and caller do not suffice, or None."""
+    top, activation = deployment.objects[0], deployment.activation
+    in_force = [(said, chain) for reason, said, chain in deployment.judged if reason is None]
+    signers = collections.defaultdict(list)  # by statement
+    for said, chain in in_force:
+        signers[said.data].append(chain)
+    enough = [chains for chains in signers.values() if votes_suffice(chains, deployment)]
+    if activation.required and not enough:
+        refused = [reason for reason, _, _ in deployment.judged if reason]
+        if in_force or not refused:
+            return "too-few-votes" if in_force else "closure-signature-missing"
+        return max(refused, key=CLOSURE_ROWS.index)
+    if activation.caller_must_sign:
+        people = [chain for chains in enough if activation.required for chain in chains]
+        people += [chain for chain in deployment.covering() if counts(chain, top, deployment.host)]
+        people += signers_of(0, deployment)
+        if caller is None or caller.encode() not in {chain[0].label for chain in people}:
+            return "caller-has-not-signed"
+    return None
+
 # How a policy is written down is not in FORMAT.md: this is tests/vectors/README.md.
 
 class BrokenPolicy(Exception):
@@ -351,8 +595,8 @@ def read_table(table, required, optional):
     return [table.get(key) for key in list(required) + list(optional)]
 
 def read_policy(table):
-    keys = ("clock", "earliest-time", "revocation-lists", "protected-names", "audit", "ca", "threshold")
-    version, clock, earliest, lists, protected, audit, cas, thresholds = read_table(table, ["version"], keys)
+    keys = ("clock", "earliest-time", "revocation-lists", "protected-names", "audit", "ca", "threshold", "activation")
+    version, clock, earliest, lists, protected, audit, cas, thresholds, activation = read_table(table, ["version"], keys)
     understood(is_number(version, 1, 1))
     understood(lists is None or isinstance(lists, str) and lists.startswith("/"))
     audit = read_words(audit or [], ["protected-names"])
@@ -367,6 +611,7 @@ def read_policy(table):
         protected_audit=bool(audit),
         authorities=authorities,
         thresholds=[read_threshold(threshold, authorities) for threshold in thresholds or []],
+        activation=read_activation(activation, authorities) if activation is not None else None,
     )
 
 def read_rules(table, has_lists):
@@ -394,11 +639,32 @@ def read_rules(table, has_lists):
 def read_threshold(table, known):
     keys = ("authorities", "through-one-intermediate", "audit")
     names, votes, authorities, together, audit = read_table(table, ["names", "votes"], keys)
-    understood(names and is_number(votes, 1, MAX_VOTES))
-    understood(authorities is None or authorities and read_words(authorities, known))
+    understood(names)
     understood(audit in (None, True, False))
+    return read_votes(read_patterns(names), votes, authorities, together, bool(audit), known)
+
+def read_votes(names, votes, authorities, together, audit, known):
+    understood(is_number(votes, 1, MAX_VOTES))
+    understood(authorities is None or authorities and read_words(authorities, known))
     separate = read_word(together, ["one-vote", "separate-votes"]) == "separate-votes"
-    return Threshold(read_patterns(names), votes, authorities, separate, bool(audit))
+    return Threshold(names, votes, authorities, separate, audit)
+
+def read_activation(table, known):
+    votes, authorities, together, signature, caller, vendors, contents, records = read_table(table, [], (
+        "votes", "authorities", "through-one-intermediate", "closure-signature", "caller-must-sign", "vendors",
+        "verify-contents", "records"))
+    threshold = read_votes([b"*"], 1 if votes is None else votes, authorities, together, False, known)
+    asked = known if authorities is None else authorities
+    understood(any(known[name].usages & VOUCH_FOR_SYSTEMS for name in asked))
+    understood(caller in (None, True, False))
+    vendors = [] if vendors is None else vendors
+    understood(isinstance(vendors, list) and all(isinstance(entry, str) for entry in vendors))
+    keys = [read_public_key(entry) for entry in vendors]
+    understood(ca_keys_readable(keys))                                   # K6
+    read_word(contents, ["never", "always"])
+    understood(records is None or isinstance(records, str) and records.startswith("/"))
+    required = read_word(signature, ["required", "optional"]) == "required"
+    return Activation(threshold, required, bool(caller), dict(keys))
 
 def is_number(value, least, most):
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
@@ -479,7 +745,9 @@ def read_public_key(text):
 
 # --- The signature and its name (section 2) ---------------------------------------------------------------------------
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
-NAME = re.compile(rf"({LABEL})\.nixcert1\.([a-z2-7]+(?:\.[a-z2-7]+)*)")  # the number of certificates is looked at apart
+CERTIFICATES = r"([a-z2-7]+(?:\.[a-z2-7]+)*)"  # their number is looked at apart
+NAME = re.compile(rf"({LABEL})\.nixcert1\.{CERTIFICATES}")
+CLOSURE_NAME = re.compile(rf"({LABEL})\.nixcert1-closure\.([a-z2-7]+)\.{CERTIFICATES}")  # section 13
 
 def read_signature(text):
     name, colon, encoded = text.partition(":")  # N1: the name ends at the first colon
@@ -511,10 +779,16 @@ def chain_or_reason(name, ca_keys):
         return None, refused.args[0]
 
 def verified_chain(name, ca_keys):
+    return chain_of(*read_name(NAME, name), ca_keys)
+
+def read_name(grammar, name):
     require(len(name.encode()) <= MAX_NAME_BYTES, "name-too-long")        # N1
-    match = NAME.fullmatch(name)
+    match = grammar.fullmatch(name)
     require(match, "malformed-name")                                      # N1
-    label, encoded = match[1], match[2].split(".")
+    return match.groups()
+
+def chain_of(label, certificates, ca_keys):
+    encoded = certificates.split(".")
     require(len(encoded) <= MAX_CERTIFICATES, "chain-too-long")           # section 2
     decoded = [decode_base32(text) for text in encoded]
     require(None not in decoded, "malformed-name")                        # N2, C2
@@ -778,7 +1052,7 @@ def read_object(vector):
         return read_realisation(fingerprint, vector["store_directory"].encode())
     raise ValueError("unknown kind of object")
 
-def read_path_object(fingerprint):
+def read_path_object(fingerprint, usage=IMPORT_PATHS):
     """O1. A SHA-256 has 256 bits, 52 characters have 260: the first character is 0 or 1."""
     match = re.fullmatch(rb"1;([^;]*);sha256:[01]%b{51};([1-9][0-9]{0,19});([^;]*)" % NIX32, fingerprint)
     require(match and int(match[2]) < 2**64, "malformed-object")
@@ -786,7 +1060,7 @@ def read_path_object(fingerprint):
     references = match[3].split(b",") if match[3] else []
     require(strictly_ascending(references), "malformed-object")
     require(all(read_store_path(path)[0] == directory for path in references), "malformed-object")
-    return StoreObject(fingerprint, name, directory, IMPORT_PATHS)
+    return StoreObject(fingerprint, name, directory, usage, match[1])
 
 def read_realisation(fingerprint, store_directory):
     """O2. `outPath` is DIGEST-NAME, without a directory."""
@@ -875,6 +1149,9 @@ def check(path):
     try:
         if "list" in vector:
             expected, got = (wanted["reason"], wanted.get("list")), verify_list(vector)
+        elif "paths" in vector:
+            expected = wanted["reason"], wanted["closure_signatures"], wanted["bases"]
+            got = verify_closure(vector)
         else:
             expected = wanted["accepted"], wanted["reason"], wanted["signatures"], wanted.get("audited", [])
             got = verify(vector)

@@ -34,7 +34,7 @@ fn decoder(tally: &mut Tally) -> Result<()> {
     let step = Step::start("Running the independent decoder");
     let tests = products::clone()?.join("tests");
     let mut vectors = Vec::new();
-    for directory in ["vectors", "vectors/lists"] {
+    for directory in ["vectors", "vectors/lists", "vectors/closures"] {
         vectors.extend(fs::read_dir(tests.join(directory))?.flatten().map(|entry| entry.path()));
     }
     vectors.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
