@@ -2,11 +2,13 @@
 //!
 //! A thin reader of `nixcert-core` and `nixcert-issue`: it parses arguments, reads files, shows answers.
 
+mod caller;
 mod carrier;
 mod commands;
 mod derivation;
 mod describe;
 mod error;
+mod gate;
 mod input;
 mod narinfos;
 mod nix;
@@ -62,6 +64,9 @@ enum Command {
     /// Vouch for systems, and see who does
     #[command(subcommand)]
     Closure(commands::closure::ClosureCommand),
+    CheckClosure(commands::check_closure::CheckClosureArgs),
+    Activate(commands::activate::ActivateArgs),
+    Override(commands::override_activation::OverrideArgs),
     Rewrap(commands::rewrap::RewrapArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
@@ -91,6 +96,9 @@ fn main() -> ExitCode {
         Command::Revoke(args) => commands::revoke::run(&args),
         Command::Revocation(command) => commands::revocation::run(command),
         Command::Closure(command) => commands::closure::run(command),
+        Command::CheckClosure(args) => commands::check_closure::run(&args),
+        Command::Activate(args) => commands::activate::run(&args),
+        Command::Override(args) => commands::override_activation::run(&args),
         Command::Rewrap(args) => commands::rewrap::run(args),
         Command::Inspect(args) => commands::inspect::run(args),
         Command::Verify(args) => commands::verify::run(args),

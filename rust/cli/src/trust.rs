@@ -5,7 +5,7 @@ use crate::input;
 use crate::nix_conf::{DEFAULT_PUBLIC_KEY, NixConf};
 use crate::output;
 use nixcert_core::{HostName, Policy, Revocations, Trust, TrustError};
-use nixcert_host::{Holdings, Host, PolicyFile, PolicyFileError};
+use nixcert_host::{ActivationFile, Holdings, Host, PolicyFile, PolicyFileError};
 use std::path::{Path, PathBuf};
 
 /// Keys, and the name of the host.
@@ -100,30 +100,60 @@ impl KeyArgs {
                 "{files} does not set trusted-public-keys, so Nix's default is trusted: {name}"
             ));
         }
-        for entry in &conf.public_keys {
-            trust.public_keys.add(entry).map_err(|error| {
-                Error::new(format!("{files}: trusted-public-keys: {error}"))
-                    .help("Nix refuses to work with such a file too: correct it")
-            })?;
-        }
-        let mut broken: Option<TrustError> = None;
-        for entry in &conf.ca_keys {
-            if let Err(error) = trust.anchors.add(entry) {
-                broken.get_or_insert(error);
-            }
-        }
-        match conf.host.as_deref().map(HostName::parse) {
-            Some(Ok(host)) => trust.host = Some(host),
-            Some(Err(error)) => {
-                broken.get_or_insert(error);
-            }
-            None => {}
-        }
-        if let Some(error) = broken {
+        read_keys(&conf, &files, trust)?;
+        if let Some(error) = &trust.broken {
             warn_of_broken(&format!("{files}: {error}"));
-            trust.broken = Some(error);
         }
         Ok(conf.policy_file.map(PathBuf::from))
+    }
+}
+
+/// Keys and name, as nix.conf has them.
+fn read_keys(conf: &NixConf, files: &str, trust: &mut Trust) -> Result<()> {
+    for entry in &conf.public_keys {
+        trust.public_keys.add(entry).map_err(|error| {
+            Error::new(format!("{files}: trusted-public-keys: {error}"))
+                .help("Nix refuses to work with such a file too: correct it")
+        })?;
+    }
+    let mut broken: Option<TrustError> = None;
+    for entry in &conf.ca_keys {
+        if let Err(error) = trust.anchors.add(entry) {
+            broken.get_or_insert(error);
+        }
+    }
+    match conf.host.as_deref().map(HostName::parse) {
+        Some(Ok(host)) => trust.host = Some(host),
+        Some(Err(error)) => {
+            broken.get_or_insert(error);
+        }
+        None => {}
+    }
+    if let Some(error) = broken {
+        trust.broken = Some(error);
+    }
+    Ok(())
+}
+
+/// A host's own trust, and how it activates systems.
+pub(crate) struct Activating {
+    pub(crate) trust: Trust,
+    /// `None` if its policy does not say, or cannot be used.
+    pub(crate) activation: Option<ActivationFile>,
+    pub(crate) policy_file: Option<PathBuf>,
+}
+
+impl Activating {
+    /// As its nix.conf says, and the policy that this names. What is wrong there is part of the trust: the gate refuses.
+    pub(crate) fn on_host(nix_conf: &Path) -> Result<Self> {
+        let mut conf = NixConf::default();
+        conf.read(nix_conf)?;
+        let mut keys = Trust::default();
+        read_keys(&conf, &nix_conf.display().to_string(), &mut keys)?;
+        let policy_file = conf.policy_file.map(PathBuf::from);
+        let mut host = host(keys, policy_file.as_deref());
+        let trust = host.trust().clone();
+        Ok(Self { trust, activation: host.activation().cloned(), policy_file })
     }
 }
 
@@ -169,19 +199,23 @@ impl TrustArgs {
 }
 
 /// As the daemon of a host reads it: what is wrong costs certificates, and never plain keys.
-fn as_on_host(mut keys: Trust, policy_file: Option<PathBuf>) -> Loaded {
+fn as_on_host(keys: Trust, policy_file: Option<PathBuf>) -> Loaded {
     let known = keys.broken.clone();
-    if let Some(path) = policy_file.as_ref().filter(|path| !path.is_absolute()) {
-        let problem = format!("'{}' (ca-policy-file) is not an absolute path", path.display());
-        keys.broken.get_or_insert(TrustError::Policy { problem });
-    }
-    let mut host = Host::new(keys, policy_file.as_deref());
+    let mut host = host(keys, policy_file.as_deref());
     let trust = host.trust().clone();
     if let (None, Some(error)) = (known, &trust.broken) {
         warn_of_broken(&error.to_string());
     }
     let lists = host.revocation_lists().ok().flatten().map(Path::to_owned);
     Loaded { trust, lists }
+}
+
+fn host(mut keys: Trust, policy_file: Option<&Path>) -> Host {
+    if let Some(path) = policy_file.filter(|path| !path.is_absolute()) {
+        let problem = format!("'{}' (ca-policy-file) is not an absolute path", path.display());
+        keys.broken.get_or_insert(TrustError::Policy { problem });
+    }
+    Host::new(keys, policy_file)
 }
 
 /// A policy that was named: perhaps for another host, perhaps in a sandbox. A mistake in it is what it would be on a host.

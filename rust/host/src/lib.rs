@@ -11,4 +11,4 @@ mod watched;
 
 pub use holdings::{Action, Held, Holdings, HoldingsError, Installed};
 pub use host::Host;
-pub use policy_file::{ActivationFile, PolicyFile, PolicyFileError, VerifyContents};
+pub use policy_file::{ActivationFile, PolicyFile, PolicyFileError, RECORDS, VerifyContents};

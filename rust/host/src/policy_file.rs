@@ -42,8 +42,8 @@ pub enum VerifyContents {
     Always,
 }
 
-/// Where records are, if the policy does not say.
-const RECORDS: &str = "/var/lib/nixcert/activation";
+/// Where records of activations are, if the policy does not say.
+pub const RECORDS: &str = "/var/lib/nixcert/activation";
 
 impl PolicyFile {
     /// Read a policy.

@@ -1,0 +1,285 @@
+//! An activation, step by step. Up to the profile it can be broken off at any point; from there on it goes on to its end.
+
+use super::super::check_closure::text;
+use crate::caller::Caller;
+use crate::error::{Answer, Error, Result};
+use crate::gate::{self, Waiting};
+use crate::output;
+use crate::time;
+use crate::trust::Activating;
+use nixcert_core::StorePath;
+use nixcert_gate::tools::{self, ToolError};
+use nixcert_gate::{
+    Event, InProgress, Leave, Lock, LockError, Log, Meta, Question, Records, RecordsError, Verdict,
+    this_process,
+};
+use nixcert_store::Store;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What `switch-to-configuration` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Action {
+    /// Make it what runs, and what is booted
+    Switch,
+    /// Make it what is booted
+    Boot,
+    /// Make it what runs
+    Test,
+    /// Say what would be done
+    DryActivate,
+}
+
+impl Action {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Boot => "boot",
+            Self::Test => "test",
+            Self::DryActivate => "dry-activate",
+        }
+    }
+
+    fn sets_profile(self) -> bool {
+        match self {
+            Self::Switch | Self::Boot => true,
+            Self::Test | Self::DryActivate => false,
+        }
+    }
+
+    /// Whether the system becomes one that runs or is booted.
+    fn activates(self) -> bool {
+        match self {
+            Self::Switch | Self::Boot | Self::Test => true,
+            Self::DryActivate => false,
+        }
+    }
+}
+
+/// What has been done, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Rooted,
+    Checked,
+    Announced,
+    Recorded,
+    ProfileSet,
+    Switched,
+}
+
+impl Step {
+    /// A build for tests waits here while there is a file `/run/nixcert-pause-STEP`, where only root can make one: so that a
+    /// test can end it at each step. A release never looks.
+    #[cfg(debug_assertions)]
+    fn pause(self) {
+        let path = format!("/run/nixcert-pause-{}", format!("{self:?}").to_lowercase());
+        while Path::new(&path).exists() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn pause(self) {}
+}
+
+/// One activation of a path: what it needs, and what it holds while it lasts.
+pub(crate) struct Job {
+    path: StorePath,
+    action: Action,
+    caller: Caller,
+    host: Activating,
+    /// Why it is done whatever the gate says.
+    reason: Option<String>,
+    records: Records,
+    log: Log,
+    /// Ctrl-C, or a terminal that went away.
+    cancelled: Arc<AtomicBool>,
+    /// That of the path in the store.
+    rooted: std::result::Result<(), ToolError>,
+    _lock: Lock,
+}
+
+impl Job {
+    /// Alone from here on, and with the path kept.
+    pub(crate) fn new(
+        path: StorePath,
+        action: Action,
+        caller: Caller,
+        host: Activating,
+        reason: Option<String>,
+    ) -> Result<Self> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&cancelled))
+                .map_err(|error| Error::new(format!("cannot be told of signals: {error}")))?;
+        }
+        let directory =
+            host.activation.as_ref().map_or(Path::new(nixcert_host::RECORDS), |file| &file.records);
+        let records = Records::new(directory);
+        records.prepare().map_err(unusable)?;
+        let who = format!("{} of {path} for {}, since {}", action.name(), caller.user(), time::now()?);
+        let lock = Lock::take(&records, &who).map_err(|error| match error {
+            LockError::Taken(_) => Error::new(error).help("wait for it to end"),
+            LockError::File(error) => error.into(),
+        })?;
+        gate::tell_of_interrupted(records.directory(), false);
+        let log = Log::new(Some(records.directory()));
+        // In this order: what is kept cannot be collected, and then replaced, behind what is read of it.
+        let rooted = tools::root(&path);
+        Step::Rooted.pause();
+        Ok(Self { path, action, caller, host, reason, records, log, cancelled, rooted, _lock: lock })
+    }
+
+    pub(crate) fn policy_file(&self) -> Option<&Path> {
+        self.host.policy_file.as_deref()
+    }
+
+    /// What the gate says.
+    pub(crate) fn ask(&self) -> Result<Verdict> {
+        let waiting = Waiting::new(Arc::clone(&self.cancelled));
+        let question = Question {
+            trust: &self.host.trust,
+            activation: self.host.activation.as_ref(),
+            root: Path::new("/"),
+            now: time::now()?,
+            caller: self.caller.name(),
+            verify_contents: false,
+            watcher: &waiting,
+        };
+        let verdict = gate::ask(&question, &self.path);
+        drop(waiting);
+        Step::Checked.pause();
+        if let Err(error) = &verdict {
+            self.write("refuse", ("could-not-tell", &[]), &[error.message()])?;
+        }
+        verdict
+    }
+
+    /// A line in both logs.
+    pub(crate) fn log(&self, event: &str, verdict: &Verdict, message: Option<&str>) -> Result<()> {
+        let sentence = verdict.refusals().first().map(|refusal| text::sentence(refusal, self.policy_file()));
+        let parts = [self.reason.as_deref(), message, sentence.as_deref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        self.write(event, (verdict.code(), &verdict.signers()), &parts)
+    }
+
+    fn write(&self, event: &str, (verdict, signers): (&str, &[&str]), parts: &[&str]) -> Result<()> {
+        let message = parts.join("; ");
+        let event = Event {
+            event,
+            user: self.caller.user(),
+            path: self.path.as_str(),
+            action: Some(self.action.name()),
+            verdict,
+            signers,
+            message: Some(message.as_str()).filter(|message| !message.is_empty()),
+        };
+        Ok(self.log.write(&event, time::now()?)?)
+    }
+
+    /// Do it. Who vouches is recorded where there is leave.
+    pub(crate) fn carry_out(&self, event: &str, verdict: &Verdict, leave: Option<&Leave>) -> Result {
+        if let Err(error) = &self.rooted {
+            return Err(Error::new(format!("{} cannot be kept from being collected: {error}", self.path))
+                .help("nothing was changed"));
+        }
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::new("interrupted").help("nothing was changed"));
+        }
+        self.log(event, verdict, None)?;
+        self.announce()?;
+        Step::Announced.pause();
+        if let Some(leave) = leave.filter(|_| self.action.activates()) {
+            self.record(leave)?;
+        }
+        Step::Recorded.pause();
+        let done = self.act();
+        let message = match &done {
+            Ok(status) => format!("switch-to-configuration ended with {status}"),
+            Err(error) => error.to_string(),
+        };
+        // From here on, what cannot be written any more stops nothing.
+        let ended = format!("{event}-end");
+        let written = [
+            self.log(&ended, verdict, Some(&message)),
+            InProgress::remove(&self.records).map_err(Error::from),
+        ];
+        for error in written.into_iter().filter_map(Result::err) {
+            error.report();
+        }
+        if self.cancelled.load(Ordering::Relaxed) {
+            output::note("a signal came meanwhile: an activation that has begun is not left half-way");
+        }
+        match done {
+            Ok(status) if status.success() => Ok(Answer::Yes),
+            Ok(status) => Err(self.failed(&format!("its switch-to-configuration ended with {status}"))),
+            Err(error) => Err(self.failed(&error.to_string())),
+        }
+    }
+
+    /// What the next one will find, should this one be killed.
+    fn announce(&self) -> Result<()> {
+        let (pid, process) = this_process();
+        let announced = InProgress {
+            from: tools::profile(),
+            to: self.path.to_string(),
+            action: self.action.name().to_owned(),
+            user: self.caller.user().to_owned(),
+            time: time::now()?.to_string(),
+            pid,
+            process,
+        };
+        Ok(announced.write(&self.records)?)
+    }
+
+    fn record(&self, leave: &Leave) -> Result<()> {
+        let meta = Meta { time: time::now()?, user: self.caller.user(), action: self.action.name() };
+        // Where that cannot be told, nothing is forgotten.
+        let store = Store::open(Path::new("/nix/var/nix")).ok();
+        let store = std::cell::RefCell::new(store);
+        let is_valid = |path: &StorePath| match store.borrow_mut().as_mut() {
+            Some(store) => !matches!(store.closure(path, 1), Err(nixcert_store::StoreError::NotValid(_))),
+            None => true,
+        };
+        self.records.write(leave, meta, is_valid).map_err(unusable)
+    }
+
+    fn act(&self) -> std::result::Result<ExitStatus, ToolError> {
+        if self.action.sets_profile() {
+            tools::set_profile(&self.path)?;
+        }
+        Step::ProfileSet.pause();
+        let status = tools::switch(&self.path, self.action.name());
+        Step::Switched.pause();
+        status
+    }
+
+    fn failed(&self, what: &str) -> Error {
+        let path = &self.path;
+        let now = tools::profile();
+        let leads = match &now {
+            Some(now) => format!("the system profile leads to {now}"),
+            None => "there is no system profile".to_owned(),
+        };
+        Error::new(format!("{path} was not activated as it should have been: {what}; {leads}")).help(
+            "look at what it said above; the generation before is activated again by its own path: ls -l \
+             /nix/var/nix/profiles/system-*-link",
+        )
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Err(error) = tools::unroot() {
+            output::warn(error);
+        }
+    }
+}
+
+fn unusable(error: RecordsError) -> Error {
+    Error::new(format!("the records of activations cannot be used: {error}"))
+        .help("correct that as root; nothing was changed")
+}

@@ -1,0 +1,157 @@
+//! The programs that act: of the running system, with an environment of their own.
+
+use nixcert_core::StorePath;
+use nixcert_files::{FileError, said};
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Where programs are looked for: NixOS's, Nix's own installer's, and other systems'. Only root can write to any of them.
+const PATH: &str = "/run/current-system/sw/bin:/run/wrappers/bin:/nix/var/nix/profiles/default/bin:\
+                    /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The profile of the system.
+pub const PROFILE: &str = "/nix/var/nix/profiles/system";
+
+/// The link that keeps what is being activated.
+pub const ROOT: &str = "/nix/var/nix/gcroots/nixcert-activating";
+
+/// The program of a system that makes it the running one, and what is booted.
+const SWITCH: &str = "bin/switch-to-configuration";
+
+/// How long to wait for what a program said last, when it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Settings with which Nix neither fetches nor builds.
+const NOTHING_NEW: &[&str] =
+    &["--option", "substitute", "false", "--option", "max-jobs", "0", "--option", "builders", ""];
+
+/// Why a program did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It could not be started.
+    #[error("cannot run '{program}': {}", said(error))]
+    Start {
+        /// Which.
+        program: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It failed.
+    #[error("'{program}' failed ({status}){said}")]
+    Failed {
+        /// Which.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, from a colon on.
+        said: String,
+    },
+    /// The system's error about a file.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A program that gets nothing of the environment of whoever called.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").current_dir("/").stdin(Stdio::null());
+    command
+}
+
+fn run(mut command: Command) -> Result<(), ToolError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| ToolError::Start { program: program.clone(), error })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    Err(ToolError::Failed { program, status: output.status, said })
+}
+
+/// Keep a valid path from being collected, until [`unroot`]. Fails if it is not valid; nothing is fetched or built.
+///
+/// # Errors
+/// [`ToolError`].
+pub fn root(path: &StorePath) -> Result<(), ToolError> {
+    let mut nix = command("nix-store");
+    nix.args(["--add-root", ROOT, "--realise", path.as_str()]).args(NOTHING_NEW);
+    run(nix)
+}
+
+/// Let it be collected, unless something else keeps it.
+///
+/// # Errors
+/// [`ToolError`].
+pub fn unroot() -> Result<(), ToolError> {
+    match std::fs::remove_file(ROOT) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError { action: "remove", path: PathBuf::from(ROOT), error }.into())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Where the profile of the system leads, if there is one.
+pub fn profile() -> Option<String> {
+    let target = Path::new(PROFILE).canonicalize().ok()?;
+    target.to_str().map(str::to_owned)
+}
+
+/// Make a path the profile of the system. It is not stopped half-way by what a terminal sends.
+///
+/// # Errors
+/// [`ToolError`].
+pub fn set_profile(path: &StorePath) -> Result<(), ToolError> {
+    let mut nix = command("nix-env");
+    nix.args(["--profile", PROFILE, "--set", path.as_str()]).args(NOTHING_NEW).process_group(0);
+    run(nix)
+}
+
+/// Run a system's own program for an action, and pass on what it says. Neither Ctrl-C nor a terminal that goes away stops it
+/// half-way: it is in a process group of its own, and what it says is read to its end, whether or not anybody listens.
+///
+/// # Errors
+/// [`ToolError::Start`].
+pub fn switch(path: &StorePath, action: &str) -> Result<ExitStatus, ToolError> {
+    let program = Path::new(path.as_str()).join(SWITCH);
+    let program = program.to_string_lossy().into_owned();
+    let fault = |error| ToolError::Start { program: program.clone(), error };
+    let mut switch = command(&program);
+    switch.arg(action).process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = switch.spawn().map_err(fault)?;
+    let (ended, all_ended) = channel();
+    let (out, err, err_ended) = (child.stdout.take(), child.stderr.take(), ended.clone());
+    thread::spawn(move || pass_on(out, io::stdout(), &ended));
+    thread::spawn(move || pass_on(err, io::stderr(), &err_ended));
+    let status = child.wait().map_err(fault)?;
+    // What it has started and left running may still hold its output.
+    let _ = all_ended.recv_timeout(LAST_WORDS).and_then(|()| all_ended.recv_timeout(LAST_WORDS));
+    Ok(status)
+}
+
+/// Everything, also where nobody listens any more.
+fn pass_on(from: Option<impl Read>, mut to: impl Write, ended: &Sender<()>) {
+    let Some(mut from) = from else { return };
+    let mut buffer = [0; 4096];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                let _ = to.write_all(buffer.get(..count).unwrap_or_default()).and_then(|()| to.flush());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let _ = ended.send(());
+}
