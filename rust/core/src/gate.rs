@@ -20,7 +20,7 @@ use crate::pattern::HostPattern;
 use crate::policy::{Activation, ClosureRule, Mode, NameSet, Threshold, VotesError};
 use crate::reason::{Judged, Reason};
 use crate::time::{Instant, Times};
-use crate::trust::{HostName, PublicKeys, Trust, TrustError};
+use crate::trust::{Anchors, HostName, PublicKeys, Trust, TrustError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -344,14 +344,11 @@ impl Gate {
         let mut by_statement: BTreeMap<Vec<u8>, Vec<Vouched>> = BTreeMap::new();
         let names =
             deployment.signatures.iter().map(AsRef::as_ref).filter(|signature| is_of_a_closure(signature));
-        for (index, signature) in names.enumerate() {
+        let mut chains = Chains { known: BTreeMap::new(), checks_left: CHECKED_SIGNATURES };
+        for signature in names {
             let (name, payload) = split_signature(signature).unwrap_or_default();
             let mut statement = None;
-            let judged = if index < CHECKED_SIGNATURES {
-                self.closure_signature(name, payload, deployment, &mut statement)
-            } else {
-                Err(ClosureReason::TooMany)
-            };
+            let judged = self.closure_signature(name, payload, deployment.last, &mut chains, &mut statement);
             let covers =
                 statement.as_ref().is_some_and(|statement: &Statement| statement.closure == self.closure);
             let outcome = judged.map(|(bytes, vouched)| {
@@ -392,12 +389,13 @@ impl Gate {
         (self.statement, self.missing_votes, self.covering) = (newest, missing, covering);
     }
 
-    /// G3 to G5, of one closure signature.
-    fn closure_signature<S>(
+    /// G3 to G5, of one closure signature: what costs most comes last.
+    fn closure_signature(
         &self,
         name: &[u8],
         payload: &[u8],
-        deployment: &Deployment<'_, S>,
+        last: Option<&Statement>,
+        chains: &mut Chains,
         read: &mut Option<Statement>,
     ) -> Result<(Vec<u8>, Vouched), ClosureReason> {
         let payload = decode_payload(payload).map_err(Reason::from)?;
@@ -408,20 +406,18 @@ impl Gate {
         if statement.path != self.top {
             return Err(ClosureReason::AnotherPath(statement.path.clone()));
         }
-        let certificate_name = certificate_name.as_bytes();
-        let chain = verify_chain(certificate_name, &self.trust.anchors)?;
-        let leaf = check_label(certificate_name, &chain)?;
+        let chain = chains.verify(&certificate_name, &self.trust.anchors)?;
+        let leaf = check_label(certificate_name.as_bytes(), &chain)?;
+        let vouched = self.top_inquiry(&self.top_trust).vouch(Arc::clone(&chain))?;
+        if let Some(reason) = vouched.refusal() {
+            return Err(reason.into());
+        }
+        chains.count_check()?;
         let message = statement.signed_message().map_err(ClosureReason::Malformed)?;
         if !chain.verifies(&message, &payload) {
             return Err(Reason::BadSignature { certificate: Some(leaf) }.into());
         }
-        let inquiry = self.top_inquiry(&self.top_trust);
-        let chain = Arc::new(chain);
-        let vouched = inquiry.vouch(Arc::clone(&chain))?;
-        if let Some(reason) = vouched.refusal() {
-            return Err(reason.into());
-        }
-        self.check_in_force(statement, &bytes, &chain, deployment.last)?;
+        self.check_in_force(statement, &bytes, &chain, last)?;
         Ok((bytes, vouched))
     }
 
@@ -477,7 +473,7 @@ impl Gate {
     fn covers_alone(&self, chains: &[Arc<VerifiedChain>]) -> Option<Arc<[Voucher]>> {
         let inquiry = self.top_inquiry(&self.top_trust);
         let vouched = chains.iter().map(|chain| inquiry.vouch(Arc::clone(chain)).ok());
-        let vouched: Vec<Vouched> = vouched.flatten().filter(|vouched| vouched.refusal().is_none()).collect();
+        let vouched: Vec<Vouched> = vouched.flatten().collect();
         let vouchers = vouched.iter().map(Vouched::voucher).collect();
         let results = vouched.into_iter().map(|vouched| Ok(Good::Certified(vouched))).collect();
         inquiry.apply_policy(results).accepted().then_some(vouchers)
@@ -679,6 +675,29 @@ impl VerifiedChain {
     }
 }
 
+/// Chains of closure signatures: each is checked once, however many signatures claim it.
+struct Chains {
+    known: BTreeMap<String, Result<Arc<VerifiedChain>, Reason>>,
+    checks_left: usize,
+}
+
+impl Chains {
+    fn verify(&mut self, name: &str, anchors: &Anchors) -> Result<Arc<VerifiedChain>, Reason> {
+        if let Some(known) = self.known.get(name) {
+            return known.clone();
+        }
+        let verified = verify_chain(name.as_bytes(), anchors).map(Arc::new);
+        self.known.insert(name.to_owned(), verified.clone());
+        verified
+    }
+
+    /// G8: "At most 65,536 closure signatures of a path are checked against a key"
+    fn count_check(&mut self) -> Result<(), ClosureReason> {
+        self.checks_left = self.checks_left.checked_sub(1).ok_or(ClosureReason::TooMany)?;
+        Ok(())
+    }
+}
+
 /// Whether a signature is to be read as one of a closure.
 pub fn is_of_a_closure(signature: &[u8]) -> bool {
     split_signature(signature).is_ok_and(|(name, _)| ClosureName::is_one(name))
@@ -699,7 +718,7 @@ fn check_statement_host(statement: &Statement, host: Option<&HostName>) -> Resul
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClosureReason {
     /// There are more than any system needs.
-    #[error("there were {CHECKED_SIGNATURES} other closure signatures before it, which is the limit")]
+    #[error("{CHECKED_SIGNATURES} other closure signatures were checked before it, which is the limit")]
     TooMany,
     /// S1, S2.
     #[error(transparent)]

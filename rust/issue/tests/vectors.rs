@@ -103,6 +103,21 @@ fn every_reason_of_a_closure_has_a_vector() {
     }
 }
 
+/// What is junk for a cheaper reason does not count, so it crowds nobody out.
+#[test]
+fn junk_does_not_crowd_out_a_closure_signature() {
+    let mut scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    let good = scenario.paths[0].signatures.remove(0);
+    let (_, statement) = good.split_once(nixcert_core::CLOSURE_MARK).unwrap();
+    let statement = statement.split('.').next().unwrap();
+    let junk = (0..70_000)
+        .map(|n| format!("j{n}.nixcert1-closure.{statement}.aa:{}", nixcert_core::base64_encode(&[0; 64])));
+    scenario.paths[0].signatures = junk.chain([good.clone()]).collect();
+    let got = closure_of(&scenario);
+    assert_eq!((got.reason, got.bases), (None, scenario.expected.bases));
+}
+
 /// A gate that was not shown every path stays closed.
 #[test]
 fn a_path_that_was_not_judged_is_missed() {

@@ -408,6 +408,15 @@ scenarios! {
     ]) }
         .under(and(policy(), &["ca", "sealed-1"], json!({ "permitted-names": ["*"], "usages": ["import-paths"], "audit": ["usages"] })))
         .refused("usage-not-in-policy"),
+    "refuse-protected-below": by_alice("A protected name below the top-level path").under(and(policy(), &["protected-names"], json!(["sudo@"])))
+        .expect(LEFT, &[None], [COVERED, None, VENDOR, COVERED]),
+    "refuse-protected-audited": by_alice("The same in audit mode, which this gate does not have")
+        .under(and(and(policy(), &["protected-names"], json!(["sudo@"])), &["audit"], json!(["protected-names"])))
+        .expect(LEFT, &[None], [COVERED, None, VENDOR, COVERED]),
+    "refuse-excluded-by-policy-below": by_alice("A name below the top-level path that the policy excludes")
+        .under(and(policy(), &["ca", ACME, "excluded-names"], json!(["sudo@"]))).expect(LEFT, &[None], [COVERED, None, VENDOR, COVERED]),
+    "refuse-not-permitted-by-policy-below": by_alice("A name below the top-level path that the policy does not permit")
+        .under(and(policy(), &["ca", ACME, "permitted-names"], json!(["nixos-system-*"]))).expect(LEFT, &[None], [COVERED, None, VENDOR, ITSELF]),
     "refuse-protected-top": by_alice("A protected name").under(and(policy(), &["protected-names"], json!(["nixos-system-*"]))).refused("protected-name"),
     "refuse-retired": by_alice("Alice was retired between signing and activation").holding(&[by_ca(NOW - 60, &[retired(key(&alice()))])]).refused("retired"),
     "refuse-compromised": by_alice("Alice's key was stolen").holding(&[by_ca(NOW - 60, &[compromised(label("alice"), SIGNED)])]).refused("compromised"),
@@ -472,6 +481,14 @@ scenarios! {
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
     "refuse-caller-unknown": ClosureScenario { caller: None, ..by_alice("Nobody knows who asks") }
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
+    "refuse-caller-of-another-statement": ClosureScenario {
+        caller: Some("bob".to_owned()),
+        ..with_closure("Who asks has signed another statement, of a closure that is not here", &[
+            closure_signature(&later(1), &alices(), &alice()),
+            closure_signature(&Statement { closure: ClosureDigest { sha256: [9; 32], paths: 4 }, ..statement() }, &bobs(), &bob()),
+        ])
+    }
+    .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None, None], [COVERED; 4]),
     "accept-caller-of-two": ClosureScenario { caller: Some("bob".to_owned()), ..by_both("Who asks is one of two") }
         .under(and(rule("votes", json!(2)), &["activation", "caller-must-sign"], json!(true))).accepted(),
     "accept-caller-of-paths": each_signed("Who asks has signed the paths, and no closure signature is required")
@@ -493,6 +510,10 @@ scenarios! {
     "refuse-doctored-vendor": by_alice("Mallory has put another glibc there").path(2, doctored).expect(LEFT, &[None], [None, None, None, ITSELF]),
     "refuse-extra-reference": by_alice("A reference that was not there").path(1, |path| path.fingerprint.push_str(&format!(",/nix/store/{SUDO_DIGEST}-sudo-1.9.17")))
         .expect(LEFT, &[None], [None, None, VENDOR, ITSELF]),
+    "refuse-path-count": {
+        let statement = Statement { closure: ClosureDigest { paths: 5, ..statement().closure }, ..statement() };
+        stated("The right digest, and another number of paths", &statement).expect(LEFT, &[None], [None, None, VENDOR, ITSELF])
+    },
     "refuse-path-missing": {
         let mut scenario = by_alice("A path that the top-level path no longer refers to");
         let motd = format!(",/nix/store/{SOURCE_DIGEST}-motd");
@@ -514,6 +535,9 @@ scenarios! {
     "refuse-vendor-not-named": each_signed("A vendor that is a trusted public key, and not named in the policy").path(2, |path| { path.signatures.pop(); })
         .under(and(rule("closure-signature", json!("optional")), &["activation", "vendors"], json!([])))
         .trusting(&cache()).expect(LEFT, &[], [SIGNATURES, SIGNATURES, None, SIGNATURES]),
+    "refuse-trusted-keys-system": each_signed("A system that a trusted public key signed")
+        .path(0, |path| path.signatures = vec![sign("web-1", &bob(), &path.fingerprint)])
+        .under(rule("closure-signature", json!("optional"))).trusting(&bob()).expect(LEFT, &[], [None, SIGNATURES, VENDOR, SIGNATURES]),
     "refuse-vendors-system": each_signed("A system that a vendor signed").path(0, |path| path.signatures = vec![sign("cache.example.org-1", &cache(), &path.fingerprint)])
         .under(rule("closure-signature", json!("optional"))).expect(LEFT, &[], [None, SIGNATURES, VENDOR, SIGNATURES]),
     "refuse-own-key": each_signed("Built here, and signed by the host's own key").path(1, |path| path.signatures = vec![sign("web-1", &bob(), &path.fingerprint)])
