@@ -562,9 +562,9 @@ def unsigned(caller, deployment):
     """G6: the reason why statement and caller do not suffice, or None."""
     top, activation = deployment.objects[0], deployment.activation
     in_force = [(said, chain) for reason, said, chain in deployment.judged if reason is None]
-    signers = collections.defaultdict(list)  # by signing time and statement
+    signers = collections.defaultdict(list)  # by statement
     for said, chain in in_force:
-        signers[said.signed, said.data].append(chain)
+        signers[said.data].append(chain)
     enough = {said: chains for said, chains in signers.items() if votes_suffice(chains, deployment)}
     if activation.required and not enough:
         refused = [reason for reason, _, _ in deployment.judged if reason]
@@ -572,9 +572,8 @@ def unsigned(caller, deployment):
             return "too-few-votes" if in_force else "closure-signature-missing"
         return max(refused, key=CLOSURE_ROWS.index)
     if activation.caller_must_sign:
-        # Where several statements have the votes, it is the newest that the deployment goes by (G5); G6 does not say so.
-        people = enough[max(enough)] if activation.required else []
-        people = people + [chain for chain in deployment.covering() if counts(chain, top, deployment.host)]
+        people = [chain for chains in enough.values() for chain in chains]
+        people += [chain for chain in deployment.covering() if counts(chain, top, deployment.host)]
         people += signers_of(0, deployment)
         if caller is None or caller.encode() not in {chain[0].label for chain in people}:
             return "caller-has-not-signed"

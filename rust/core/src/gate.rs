@@ -55,8 +55,8 @@ pub struct Gate {
     again: bool,
     caller: Option<String>,
     closure_signatures: Vec<ClosureSignature>,
-    /// The newest statement in force that has the votes.
-    statement: Option<Statement>,
+    /// The statements in force that have the votes.
+    statements: Vec<Statement>,
     missing_votes: Option<VotesError>,
     /// Who signed statements in force that are about this very closure.
     covering: Vec<Arc<VerifiedChain>>,
@@ -321,7 +321,7 @@ impl Gate {
             again: deployment.again,
             caller: deployment.caller.map(str::to_owned),
             closure_signatures: Vec::new(),
-            statement: None,
+            statements: Vec::new(),
             missing_votes: None,
             covering: Vec::new(),
             alike: None,
@@ -365,8 +365,7 @@ impl Gate {
         }
         let inquiry = self.top_inquiry(&self.top_trust);
         let threshold = self.top_trust.policy.thresholds.first();
-        let (mut newest, mut missing): (Option<Statement>, Option<VotesError>) = (None, None);
-        let mut covering = Vec::new();
+        let (mut statements, mut covering, mut missing) = (Vec::new(), Vec::new(), None);
         for (bytes, vouched) in &by_statement {
             // What is in the map was read before.
             let Ok(statement) = Statement::parse(bytes) else { continue };
@@ -374,19 +373,15 @@ impl Gate {
                 covering.extend(vouched.iter().map(|vouched| Arc::clone(vouched.chain())));
             }
             let vouched: Vec<&Vouched> = vouched.iter().collect();
-            let error = threshold.and_then(|threshold| inquiry.missing_votes(threshold, "*", &vouched));
-            match error {
+            match threshold.and_then(|threshold| inquiry.missing_votes(threshold, "*", &vouched)) {
                 Some(error) => missing = Some(error),
-                None if newest.as_ref().is_none_or(|newest| newest.signed < statement.signed) => {
-                    newest = Some(statement);
-                }
-                None => {}
+                None => statements.push(statement),
             }
         }
         if self.names_do_not_matter(&covering) {
             self.alike = self.covers_alone(&covering);
         }
-        (self.statement, self.missing_votes, self.covering) = (newest, missing, covering);
+        (self.statements, self.missing_votes, self.covering) = (statements, missing, covering);
     }
 
     /// G3 to G5, of one closure signature: what costs most comes last.
@@ -596,7 +591,7 @@ impl Gate {
     pub fn conclude(&self, tally: &Tally) -> Result<Passed, Vec<GateRefusal>> {
         let mut refusals = Vec::new();
         let required = self.rules.closure_signature == ClosureRule::Required;
-        if !self.again && required && self.statement.is_none() {
+        if !self.again && required && self.statements.is_empty() {
             refusals.push(self.missing_statement());
         }
         if !self.again && self.rules.caller_must_sign && refusals.is_empty() && !self.caller_has_signed(tally)
@@ -614,7 +609,7 @@ impl Gate {
             Ok(Passed {
                 path: self.top.clone(),
                 closure: self.closure,
-                statement: self.statement.clone(),
+                statement: self.statements.iter().max_by_key(|statement| statement.signed).cloned(),
                 again: self.again,
             })
         } else {
@@ -633,7 +628,7 @@ impl Gate {
         }
     }
 
-    /// G6: "one of those who vouch for the top-level path, or signed the statement, has the label of who asks"
+    /// G6: "one of those who signed such a statement, or who vouch for the top-level path"
     fn caller_has_signed(&self, tally: &Tally) -> bool {
         let Some(caller) = &self.caller else { return false };
         let is_caller = |voucher: &Voucher| match voucher {
@@ -642,10 +637,9 @@ impl Gate {
             | Voucher::Vendor { .. }
             | Voucher::Itself => false,
         };
-        let by_statement = self
-            .closure_signatures
-            .iter()
-            .filter(|signature| signature.statement.is_some() && signature.statement == self.statement);
+        let has_votes =
+            |statement: &Option<Statement>| statement.as_ref().is_some_and(|it| self.statements.contains(it));
+        let by_statement = self.closure_signatures.iter().filter(|signature| has_votes(&signature.statement));
         tally.top.iter().any(is_caller)
             || by_statement.filter_map(|signature| signature.outcome.as_ref().ok()).any(is_caller)
     }

@@ -130,6 +130,19 @@ fn bobs() -> String {
     name(&[(voucher(of("bob", &bob())), root())])
 }
 
+fn carol() -> SecretKey {
+    SecretKey::from_seed(&[0x22; 32])
+}
+
+fn carols() -> String {
+    name(&[(voucher(of("carol", &carol())), root())])
+}
+
+/// About a closure that came out otherwise.
+fn of_elsewhere() -> Statement {
+    Statement { closure: ClosureDigest { sha256: [9; 32], paths: 4 }, ..statement() }
+}
+
 fn closure_signature(statement: &Statement, certificate_name: &str, key: &SecretKey) -> String {
     let bytes = statement.to_bytes().unwrap();
     let name = ClosureName::format(&bytes, certificate_name).unwrap();
@@ -283,8 +296,7 @@ fn earlier(person: &str) -> EarlierVouchers {
 
 /// Bob deploys on top of what Alice has deployed: his sudo came out otherwise than hers, which is here.
 fn on_top(description: &'static str) -> ClosureScenario {
-    let own = Statement { closure: ClosureDigest { sha256: [9; 32], paths: 4 }, ..statement() };
-    let mut scenario = with_closure(description, &[closure_signature(&own, &bobs(), &bob())]);
+    let mut scenario = with_closure(description, &[closure_signature(&of_elsewhere(), &bobs(), &bob())]);
     scenario.paths[0] = scenario.paths[0].clone().signed(&bobs(), &bob());
     scenario.path(1, |path| {
         path.earlier.push(earlier(&alices()));
@@ -481,14 +493,24 @@ scenarios! {
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
     "refuse-caller-unknown": ClosureScenario { caller: None, ..by_alice("Nobody knows who asks") }
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
-    "refuse-caller-of-another-statement": ClosureScenario {
+    "accept-caller-of-another-statement": ClosureScenario {
         caller: Some("bob".to_owned()),
         ..with_closure("Who asks has signed another statement, of a closure that is not here", &[
             closure_signature(&later(1), &alices(), &alice()),
-            closure_signature(&Statement { closure: ClosureDigest { sha256: [9; 32], paths: 4 }, ..statement() }, &bobs(), &bob()),
+            closure_signature(&of_elsewhere(), &bobs(), &bob()),
         ])
     }
-    .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None, None], [COVERED; 4]),
+    .under(rule("caller-must-sign", json!(true))).accepted(),
+    "refuse-caller-of-another-statement": ClosureScenario {
+        caller: Some("bob".to_owned()),
+        ..with_closure("The same, and his statement does not have the votes", &[
+            closure_signature(&statement(), &alices(), &alice()),
+            closure_signature(&statement(), &carols(), &carol()),
+            closure_signature(&of_elsewhere(), &bobs(), &bob()),
+        ])
+    }
+    .under(and(rule("votes", json!(2)), &["activation", "caller-must-sign"], json!(true)))
+    .expect(Some("caller-has-not-signed"), &[None, None, None], [COVERED; 4]),
     "accept-caller-of-two": ClosureScenario { caller: Some("bob".to_owned()), ..by_both("Who asks is one of two") }
         .under(and(rule("votes", json!(2)), &["activation", "caller-must-sign"], json!(true))).accepted(),
     "accept-caller-of-paths": each_signed("Who asks has signed the paths, and no closure signature is required")
