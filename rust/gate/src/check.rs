@@ -14,7 +14,7 @@ use nixcert_store::{CLOSURE_PATHS, Closure, Entry, Store, StoreError};
 use std::path::Path;
 
 /// Nix's state directory, below the root.
-const STATE: &str = "nix/var/nix";
+pub(crate) const STATE: &str = "nix/var/nix";
 
 /// Paths that are read at once in the first pass.
 const CHUNK: usize = 1_000;

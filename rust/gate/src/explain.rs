@@ -113,18 +113,11 @@ impl LeftOver {
         let more_signatures = signatures.len().saturating_sub(SIGNATURES_TOLD);
         signatures.truncate(SIGNATURES_TOLD);
         let told = |reasons: &[Reason]| reasons.iter().take(SIGNATURES_TOLD).map(ReasonText::from).collect();
-        let main = main_reason(unvouched);
-        let (reason, message) = match (main, &unvouched.content_address) {
-            (None, Some(problem)) => ("not-content-addressed", problem.clone()),
-            (main, _) => {
-                let main = main.unwrap_or(&Reason::NoSignatures);
-                (main.code(), main.to_string())
-            }
-        };
+        let ReasonText { code: reason, message } = reason_of(unvouched);
         Self {
             path: entry.info.path.to_string(),
             reason,
-            message: shorten(&message),
+            message,
             registered: entry.registered,
             ultimate: entry.ultimate,
             deriver: entry.deriver.as_deref().map(shorten),
@@ -175,6 +168,14 @@ fn rank(reason: &Reason) -> usize {
     match reason {
         Reason::BadSignature { certificate: Some(_) } => usize::MAX,
         other => other.rank(),
+    }
+}
+
+/// What is most useful to know.
+pub(crate) fn reason_of(unvouched: &Unvouched) -> ReasonText {
+    match (main_reason(unvouched), &unvouched.content_address) {
+        (None, Some(problem)) => ReasonText { code: "not-content-addressed", message: shorten(problem) },
+        (main, _) => main.unwrap_or(&Reason::NoSignatures).into(),
     }
 }
 

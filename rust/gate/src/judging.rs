@@ -183,7 +183,7 @@ pub(crate) fn object(entry: &Entry) -> Result<Object, CheckError> {
 }
 
 /// Where a path is on this machine.
-fn real_path(root: &Path, entry: &Entry) -> PathBuf {
+pub(crate) fn real_path(root: &Path, entry: &Entry) -> PathBuf {
     let path = entry.info.path.as_str();
     root.join(path.strip_prefix('/').unwrap_or(path))
 }

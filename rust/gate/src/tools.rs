@@ -88,6 +88,22 @@ pub fn root(path: &StorePath) -> Result<(), ToolError> {
     run(nix)
 }
 
+/// Replace the contents of a valid path by those that a binary cache in a directory has of it. What Nix then says of the path is
+/// what the cache said, but for references that the path had before, and no more has: those stay in its database. Others may
+/// hold temporary roots on it. Nix takes the old contents away before it writes the new ones: who is interrupted must do it
+/// again, and until then nobody vouches for the path as it is.
+///
+/// # Errors
+/// [`ToolError`].
+pub fn repair(path: &StorePath, cache: &Path) -> Result<(), ToolError> {
+    let mut nix = command("nix-store");
+    nix.args(["--repair-path", path.as_str()]).args(NOTHING_NEW);
+    // Of two of the same name, the later one counts. What is in the cache was checked by stricter rules than Nix's.
+    nix.args(["--option", "substitute", "true", "--option", "require-sigs", "false"]);
+    nix.args(["--option", "substituters"]).arg(format!("file://{}", cache.display())).process_group(0);
+    run(nix)
+}
+
 /// Let it be collected, unless something else keeps it.
 ///
 /// # Errors

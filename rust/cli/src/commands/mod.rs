@@ -12,6 +12,7 @@ pub(crate) mod key;
 pub(crate) mod override_activation;
 pub(crate) mod policy;
 pub(crate) mod renew;
+pub(crate) mod repair;
 pub(crate) mod request;
 pub(crate) mod revocation;
 pub(crate) mod revoke;

@@ -9,7 +9,6 @@ use nixcert_core::{Instant, RevocationList, Selector, Trust, VerifiedList};
 use nixcert_host::{Action, Holdings, HoldingsError, Installed};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 /// Take up revocation lists on this host
@@ -334,24 +333,14 @@ fn confirm(yes: bool) -> Result<()> {
     }
 }
 
-/// A line in the system's log, if it has one: facility authpriv, severity notice (RFC 3164). The directory's own log is the
-/// record; this is so that somebody sees it.
+/// The directory's own log is the record; this is so that somebody sees it.
 fn tell_the_system(installed: &Installed) {
-    const AUTHPRIV_NOTICE: u32 = 10 * 8 + 5;
     let before = match installed.replaced {
         Some(replaced) => format!("the one of {replaced}"),
         None => "one that could not be used, or none".to_owned(),
     };
-    let line = format!(
-        "<{AUTHPRIV_NOTICE}>nixcert[{}]: revocation list of CA {} by signer {} was reset to that of {} ({} entries), in place of {before}",
-        std::process::id(),
-        installed.ca,
-        installed.signer,
-        installed.issued,
-        installed.entries
-    );
-    // Best effort: on a machine without one, nobody listens.
-    if let Ok(socket) = UnixDatagram::unbound() {
-        let _ = socket.send_to(printable(&line).as_bytes(), "/dev/log");
-    }
+    nixcert_gate::tell_the_system(&format!(
+        "revocation list of CA {} by signer {} was reset to that of {} ({} entries), in place of {before}",
+        installed.ca, installed.signer, installed.issued, installed.entries
+    ));
 }

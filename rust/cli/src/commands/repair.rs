@@ -1,0 +1,166 @@
+//! `nixcert repair`: contents that are no good are replaced by those that were signed.
+
+use crate::caller::Caller;
+use crate::error::{Answer, Error, Result};
+use crate::gate::Waiting;
+use crate::output::{ACCEPTED, REFUSED, printable};
+use crate::time;
+use crate::trust::{Activating, NIX_CONF};
+use nixcert_core::NarInfo;
+use nixcert_files::said;
+use nixcert_gate::{
+    Decision, Event, HEAD_BYTES, Lock, LockError, Log, PATHS, Question, Records, RepairError, Repairer,
+};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Replace the contents of valid paths by those that people signed
+///
+/// For root; people reach it by a sudo rule. Reads on standard input, for each path, its narinfo, a blank line, and its archive
+/// (NAR). Those who vouch for systems, or a vendor that the policy names, must have signed just that; and the path must be in
+/// this store with contents that nobody vouches for, or that are not what the store's database says. Then Nix replaces them,
+/// also while others use the path. Nothing else is changed. 'nixcert deploy --repair' sends what is needed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  ssh web-1 sudo nixcert repair - < paths
+
+Exit status: 0 all are good now; 1 one was refused, for the reason given; 2 one could not be replaced.")]
+pub(crate) struct RepairArgs {
+    /// '-': standard input. There is no other
+    #[arg(value_parser = ["-"])]
+    input: String,
+}
+
+pub(crate) fn run(_: &RepairArgs) -> Result {
+    let caller = Caller::of_root("repair")?;
+    let host = Activating::on_host(Path::new(NIX_CONF))?;
+    let directory = host.activation.as_ref().map_or(Path::new(nixcert_host::RECORDS), |file| &file.records);
+    let records = Records::new(directory);
+    records.prepare().map_err(Error::new)?;
+    let now = time::now()?;
+    let who = format!("a repair for {}, since {now}", caller.user());
+    let _lock = Lock::take(&records, &who).map_err(|error| match error {
+        LockError::Taken(_) => Error::new(error).help("wait for it to end"),
+        LockError::File(error) => error.into(),
+    })?;
+    let waiting = Waiting::new(Arc::default());
+    let question = Question {
+        trust: &host.trust,
+        activation: host.activation.as_ref(),
+        root: Path::new("/"),
+        now,
+        caller: caller.name(),
+        verify_contents: false,
+        watcher: &waiting,
+    };
+    let repairer = Repairer::new(&question, &records).map_err(Error::new)?;
+    let repairer = repairer.map_err(|refusal| {
+        Error::refused(format!("nothing is replaced ({}): {refusal}", refusal.code())).help(refusal.advice())
+    })?;
+    let log = Log::new(Some(records.directory()));
+    let mut run = Run { repairer, log, user: caller.user() };
+    run.all(&mut BufReader::new(io::stdin().lock()))
+}
+
+struct Run<'a> {
+    repairer: Repairer<'a>,
+    log: Log,
+    user: &'a str,
+}
+
+impl Run<'_> {
+    fn all(&mut self, stream: &mut impl BufRead) -> Result {
+        let mut answer = Answer::Yes;
+        let mut count = 0_usize;
+        while let Some(head) = head(stream)? {
+            count += 1;
+            if count > PATHS {
+                return Err(Error::new(format!("more than {PATHS} paths were sent")));
+            }
+            let sent = NarInfo::parse(&head).map_err(|error| {
+                Error::refused(format!("what was sent is not a path's narinfo: {error}"))
+                    .help("send what 'nixcert deploy --repair' sends; paths before this one were dealt with")
+            })?;
+            if self.one(&sent, stream)? == Answer::No {
+                answer = Answer::No;
+            }
+        }
+        if count == 0 {
+            return Err(Error::new("nothing was sent").help("'nixcert deploy --repair' sends what is needed"));
+        }
+        Ok(answer)
+    }
+
+    fn one(&mut self, sent: &NarInfo, stream: &mut impl Read) -> Result {
+        let path = &sent.info.path;
+        let failed = |error: RepairError| Error::new(error);
+        let (answer, text) = match self.repairer.decide(sent).map_err(failed)? {
+            Decision::Replace { vouchers } => match self.repairer.replace(sent, stream) {
+                Ok(()) => {
+                    let vouchers: Vec<&str> = vouchers.iter().map(String::as_str).collect();
+                    self.log(path.as_str(), "replaced", &vouchers, None)?;
+                    let by = vouchers.join(", ");
+                    (Answer::Yes, format!("{ACCEPTED}replaced{ACCEPTED:#} by what {by} vouches for"))
+                }
+                Err(error @ RepairError::Contents(_)) => {
+                    let message = error.to_string();
+                    self.log(path.as_str(), "contents-differ", &[], Some(&message))?;
+                    (Answer::No, format!("{REFUSED}not replaced{REFUSED:#} (contents-differ): {message}"))
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    self.log(path.as_str(), "failed", &[], Some(&message))?;
+                    return Err(failed(error));
+                }
+            },
+            Decision::Fine => {
+                skip(stream, sent.info.nar_size)?;
+                (Answer::Yes, "is good as it is".to_owned())
+            }
+            Decision::Refused { code, message } => {
+                skip(stream, sent.info.nar_size)?;
+                self.log(path.as_str(), code, &[], Some(&message))?;
+                (Answer::No, format!("{REFUSED}not replaced{REFUSED:#} ({code}): {}", printable(&message)))
+            }
+        };
+        writeln!(anstream::stdout().lock(), "{path}: {text}")?;
+        Ok(answer)
+    }
+
+    fn log(&self, path: &str, verdict: &str, signers: &[&str], message: Option<&str>) -> Result<()> {
+        let event = Event { event: "repair", user: self.user, path, action: None, verdict, signers, message };
+        Ok(self.log.write(&event, time::now()?)?)
+    }
+}
+
+/// The next narinfo, up to a blank line; none at the end.
+fn head(stream: &mut impl BufRead) -> Result<Option<String>> {
+    let fault = |problem: &str| Error::refused(format!("what was sent is not a path's narinfo: {problem}"));
+    let lost = |error: io::Error| Error::new(format!("cannot read standard input: {}", said(&error)));
+    let mut bytes = Vec::new();
+    loop {
+        let left = HEAD_BYTES.saturating_sub(bytes.len());
+        let read = stream.by_ref().take(left as u64).read_until(b'\n', &mut bytes).map_err(lost)?;
+        match (read, bytes.as_slice()) {
+            (0, []) => return Ok(None),
+            (0, _) if left > 0 => return Err(fault("it ends too early")),
+            (0, _) => return Err(fault(&format!("it has more than {HEAD_BYTES} bytes"))),
+            (1, [head @ .., b'\n', b'\n']) => {
+                let text = std::str::from_utf8(head).map_err(|_| fault("it is not text"))?;
+                return Ok(Some(format!("{text}\n")));
+            }
+            (_, _) => {}
+        }
+    }
+}
+
+fn skip(stream: &mut impl Read, bytes: u64) -> Result<()> {
+    let skipped = io::copy(&mut stream.take(bytes), &mut io::sink());
+    match skipped {
+        Ok(skipped) if skipped == bytes => Ok(()),
+        Ok(_) => Err(Error::new("what was sent ends within a path")),
+        Err(error) => Err(Error::new(format!("cannot read standard input: {}", said(&error)))),
+    }
+}
