@@ -64,6 +64,7 @@ enum Command {
     /// Vouch for systems, and see who does
     #[command(subcommand)]
     Closure(commands::closure::ClosureCommand),
+    Deploy(Box<commands::deploy::DeployArgs>),
     CheckClosure(commands::check_closure::CheckClosureArgs),
     Activate(commands::activate::ActivateArgs),
     Repair(commands::repair::RepairArgs),
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         Command::Revoke(args) => commands::revoke::run(&args),
         Command::Revocation(command) => commands::revocation::run(command),
         Command::Closure(command) => commands::closure::run(command),
+        Command::Deploy(args) => commands::deploy::run(&args),
         Command::CheckClosure(args) => commands::check_closure::run(&args),
         Command::Activate(args) => commands::activate::run(&args),
         Command::Repair(args) => commands::repair::run(&args),

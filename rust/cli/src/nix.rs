@@ -1,7 +1,7 @@
 //! Asking the Nix of this machine, through its own command: whose store it is, and how the daemon is reached, is its business.
 
 use crate::error::{Error, Result};
-use nixcert_core::NarInfo;
+use nixcert_core::{NarInfo, StorePath};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,6 +14,8 @@ pub(crate) const PATHS_AT_ONCE: usize = 500;
 /// The command `nix`, and which store it asks.
 pub(crate) struct Nix {
     store: Option<String>,
+    /// NIX_SSHOPTS, where it is to be another than it is.
+    ssh_options: Option<String>,
 }
 
 /// What a store knows of a path, as a narinfo: the text that the core reads, and that a cache would serve.
@@ -30,7 +32,11 @@ pub(crate) struct Known {
 
 impl Nix {
     pub(crate) fn new(store: Option<String>) -> Self {
-        Self { store }
+        Self { store, ssh_options: None }
+    }
+
+    pub(crate) fn with_ssh_options(self, options: &str) -> Self {
+        Self { ssh_options: Some(options.to_owned()), ..self }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -39,6 +45,9 @@ impl Nix {
         command.args(["--extra-experimental-features", "nix-command flakes"]).args(arguments);
         if let Some(store) = &self.store {
             command.args(["--store", store]);
+        }
+        if let Some(options) = &self.ssh_options {
+            command.env("NIX_SSHOPTS", options);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -95,6 +104,15 @@ impl Nix {
                 .map_err(|said| Self::failed("store copy-sigs", &said))?;
         }
         Ok(())
+    }
+
+    /// Copy a path with its closure from this machine's store to this one, as a user without privileges: that store checks
+    /// what it takes. Nothing is fetched from elsewhere meanwhile. What was said against it is inside.
+    pub(crate) fn copy_here(&self, path: &StorePath) -> Result<std::result::Result<(), String>> {
+        let Self { store: Some(store), ssh_options } = self else { return Ok(Ok(())) };
+        let local = Self { store: None, ssh_options: ssh_options.clone() };
+        let answer = local.run(&["copy", "--to", store, "--"], &[path.as_str().into()])?;
+        Ok(answer.map(|_| ()))
     }
 
     /// What the store knows of many paths, by path.

@@ -5,6 +5,7 @@ pub(crate) mod attach;
 pub(crate) mod ca;
 pub(crate) mod check_closure;
 pub(crate) mod closure;
+pub(crate) mod deploy;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod issue;

@@ -51,6 +51,26 @@ pub(crate) fn choose(
     Ok((statement, same))
 }
 
+/// Her own newest statement about this very closure, if it is for all these hosts, and counts for now.
+pub(crate) fn own(
+    held: &Held,
+    signer: &Signer,
+    known: &Known,
+    hosts: &BTreeSet<String>,
+    now: Instant,
+) -> Option<(Statement, Vec<Signed>)> {
+    let good = |signed: &Signed| {
+        let said = &signed.statement.hosts;
+        signed.key == signer.certificate.key
+            && signed.covers(held)
+            && now < signed.statement.not_after.min(signed.certified_until)
+            && (said.contains("*") || hosts.is_subset(said))
+    };
+    let all = statements::all(held.top_signatures(), &known.anchors).into_iter().filter_map(|one| one.ok());
+    let newest = all.filter(good).max_by_key(|signed| signed.statement.signed)?;
+    Some((newest.statement.clone(), vec![newest]))
+}
+
 /// Show what is there, and say why none of it can be co-signed.
 fn refusal(held: &Held, others: &[Signed], known: &Known, now: Instant) -> Result<Error> {
     if others.is_empty() {

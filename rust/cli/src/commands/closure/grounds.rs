@@ -164,6 +164,6 @@ pub(crate) fn in_words(path: &HeldPath, signature: &str, known: &Known) -> Strin
             let authority = known.anchors.name_of(chain.anchor()).unwrap_or_default();
             format!("{label} (certified by {authority})")
         }
-        Err(_) => format!("'{label}', as a CA says that is not known here"),
+        Err(_) => format!("'{label}' (whose CA is not known here)"),
     }
 }

@@ -128,7 +128,15 @@ pub(crate) fn run(args: &SignArgs) -> Result {
 
 /// What the statement says, beyond what the store does.
 pub(crate) enum Terms {
-    New { hosts: BTreeSet<String>, valid: Option<Time> },
+    New {
+        hosts: BTreeSet<String>,
+        valid: Option<Time>,
+    },
+    /// The same, unless she has signed one for these hosts that is still good.
+    NewUnlessThere {
+        hosts: BTreeSet<String>,
+        valid: Option<Time>,
+    },
     CoSign,
 }
 
@@ -159,6 +167,10 @@ impl<'a> Plan<'a> {
     ) -> Result<std::result::Result<Self, Vec<InDoubt>>> {
         let (statement, others) = match terms {
             Terms::New { hosts, valid } => (new_statement(held, signer, hosts, *valid, now)?, Vec::new()),
+            Terms::NewUnlessThere { hosts, valid } => match cosign::own(held, signer, known, hosts, now) {
+                Some(there) => there,
+                None => (new_statement(held, signer, hosts, *valid, now)?, Vec::new()),
+            },
             Terms::CoSign => cosign::choose(held, signer, known, now)?,
         };
         let bytes = statement.to_bytes().map_err(|error| {
