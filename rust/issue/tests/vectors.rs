@@ -118,6 +118,38 @@ fn junk_does_not_crowd_out_a_closure_signature() {
     assert_eq!((got.reason, got.bases), (None, scenario.expected.bases));
 }
 
+/// What is activated goes by the newest statement that has the votes (G5).
+#[test]
+fn the_newest_statement_counts() {
+    let find =
+        |wanted: &str| scenarios::closures::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+    for reversed in [false, true] {
+        let mut scenario = find("accept-two-statements-optional");
+        if reversed {
+            scenario.paths[0].signatures.reverse();
+        }
+        scenario.policy["activation"]["votes"] = 1.into();
+        let (gate, objects) = gate_of(&scenario).unwrap();
+        let mut tally = Tally::default();
+        for (path, object) in scenario.paths.iter().zip(&objects) {
+            let member =
+                Member { object, signatures: &path.signatures, content_addressed: None, earlier: &[] };
+            tally.add(&gate.member(&member, &mut ChainCache::default()));
+        }
+        let signed: Vec<_> = gate
+            .closure_signatures()
+            .iter()
+            .map(|signature| signature.statement.as_ref().unwrap().signed)
+            .collect();
+        let passed = gate.conclude(&tally).unwrap();
+        assert_eq!(
+            passed.statement().map(|statement| statement.signed),
+            signed.into_iter().max(),
+            "reversed: {reversed}"
+        );
+    }
+}
+
 /// A gate that was not shown every path stays closed.
 #[test]
 fn a_path_that_was_not_judged_is_missed() {

@@ -607,6 +607,9 @@ scenarios! {
             path.earlier = vec![EarlierVouchers { activated: NOW - DAY, vouchers: vec![RecordedVoucher::Itself] }];
         })
         .expect(None, &[None], [SIGNATURES, EARLIER, VENDOR, EARLIER]),
+    "refuse-on-top-label": on_top("A record with another label than its certificate's")
+        .path(1, |path| path.earlier = vec![earlier(&alices().replacen("alice", "bob", 1))])
+        .expect(LEFT, &[None], [SIGNATURES, None, VENDOR, ITSELF]),
     "refuse-on-top-other-ca": on_top("Of a CA that is no longer trusted").path(1, |path| path.earlier = vec![earlier(&name(&[(voucher(leaf()), other_root())]))])
         .expect(LEFT, &[None], [SIGNATURES, None, VENDOR, ITSELF]),
 
