@@ -157,7 +157,7 @@ enum Answer {
     Map(BTreeMap<String, Option<Info>>),
 }
 
-fn read_path_info(json: &[u8]) -> std::result::Result<Vec<Known>, String> {
+pub(crate) fn read_path_info(json: &[u8]) -> std::result::Result<Vec<Known>, String> {
     let answer: Answer = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let known = |path: String, info: Option<Info>| match info.filter(|info| info.valid) {
         Some(info) => Known {

@@ -1,6 +1,7 @@
 //! `nixcert closure`: vouching for a system, and bringing that to where it is asked for.
 
 mod cosign;
+mod diff;
 mod grounds;
 pub(crate) mod held;
 pub(crate) mod push;
@@ -18,6 +19,7 @@ pub(crate) enum ClosureCommand {
     Sign(Box<sign::SignArgs>),
     Show(show::ShowArgs),
     Push(push::PushArgs),
+    Diff(diff::DiffArgs),
 }
 
 pub(crate) fn run(command: ClosureCommand) -> Result {
@@ -25,5 +27,6 @@ pub(crate) fn run(command: ClosureCommand) -> Result {
         ClosureCommand::Sign(args) => sign::run(&args),
         ClosureCommand::Show(args) => show::run(&args),
         ClosureCommand::Push(args) => push::run(&args),
+        ClosureCommand::Diff(args) => diff::run(&args),
     }
 }

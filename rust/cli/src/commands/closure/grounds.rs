@@ -8,8 +8,8 @@ use super::vendors::Known;
 use crate::output::shorten;
 use crate::rewrap::{is_signature_by, leaf_of};
 use nixcert_core::{
-    CertificateName, ChainCache, PublicKey, Signer, Times, Trust, VerifiedChain, is_certificate_name,
-    is_of_a_closure, judge,
+    Certificate, CertificateName, ChainCache, PublicKey, Signer, Times, Trust, VerifiedChain,
+    is_certificate_name, is_of_a_closure, judge,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -149,21 +149,143 @@ fn others(path: &HeldPath, known: &Known) -> Vec<String> {
 }
 
 /// Who says to have made a signature, and whether that is so.
-pub(crate) fn in_words(path: &HeldPath, signature: &str, known: &Known) -> String {
-    let (name, payload) = signature.split_once(':').unwrap_or((signature, ""));
-    let parsed = CertificateName::parse(name.as_bytes());
-    let (Ok(parsed), Some((key, _))) = (parsed, leaf_of(name)) else {
-        return format!("key '{}', which is not known here", shorten(name, 60));
-    };
-    let label = parsed.label();
-    if !is_signature_by(&path.object, payload, key) {
-        return format!("'{label}', but for other contents");
+fn in_words(path: &HeldPath, signature: &str, known: &Known) -> String {
+    let name = signature.split(':').next().unwrap_or_default();
+    match (proven_label(path, signature, known), label_of(name)) {
+        (Some((label, true)), _) => label,
+        (Some((label, false)), _) => format!("'{label}' (whose CA is not known here)"),
+        (None, Some(label)) => format!("'{label}', but for other contents"),
+        (None, None) => format!("key '{}', which is not known here", shorten(name, 60)),
     }
-    match VerifiedChain::verify(parsed.certificates().to_vec(), &known.anchors) {
-        Ok(chain) => {
-            let authority = known.anchors.name_of(chain.anchor()).unwrap_or_default();
-            format!("{label} (certified by {authority})")
+}
+
+/// The label in a signature by certificate that is truly its key's, of this path; and whether a CA that is known here says whose
+/// key it is.
+pub(crate) fn proven_label(path: &HeldPath, signature: &str, known: &Known) -> Option<(String, bool)> {
+    let (name, payload) = signature.split_once(':')?;
+    let label = label_of(name)?;
+    let (key, _) = leaf_of(name)?;
+    if !is_signature_by(&path.object, payload, key) {
+        return None;
+    }
+    let parsed = CertificateName::parse(name.as_bytes()).ok()?;
+    let proven = VerifiedChain::verify(parsed.certificates().to_vec(), &known.anchors).is_ok();
+    Some((label, proven))
+}
+
+/// The label in the leaf. N3: what stands before the certificates is anybody's, and must be the same.
+fn label_of(name: &str) -> Option<String> {
+    let parsed = CertificateName::parse(name.as_bytes()).ok()?;
+    let leaf = Certificate::parse(parsed.certificates().first()?).ok()?;
+    (leaf.label == parsed.label()).then(|| leaf.label.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nix;
+    use nixcert_core::{Anchors, Instant, Label, Serial, StorePath, Usage};
+    use nixcert_issue::{Draft, SecretKey, sign_path};
+
+    const NAR: &str = "sha256-EFUdrtf6Rn0LWIJufrmg8q99aT3jGfLvd1//zaJEufY=";
+    const OTHER_NAR: &str = "sha256-DbCEqRfR8yZl2skxnBthgysFiZPiP6U5JQ9/Bp7IQI4=";
+    const PATH: &str = "/nix/store/syd87l2rxw8cbsxmxl853h0r6pdwhwjr-sudo-1.9.17";
+
+    /// Certifies the key of this seed; the CA's seed is 9.
+    fn certified(label: &str, seed: u8) -> (SecretKey, String) {
+        let key = SecretKey::from_seed(&[seed; 32]);
+        let everything = || BTreeSet::from(["*".to_owned()]);
+        let draft = Draft {
+            serial: Serial(u64::from(seed)),
+            label: label.to_owned(),
+            subject: key.public(),
+            not_before: Instant::from_seconds(0).unwrap(),
+            not_after: Instant::from_seconds(9).unwrap(),
+            usages: [Usage::VouchForSystems].into_iter().collect(),
+            path_length: 0,
+            permitted_names: everything(),
+            excluded_names: BTreeSet::new(),
+            hosts: everything(),
+            store_directories: BTreeSet::new(),
+        };
+        let certificate = draft.sign(&SecretKey::from_seed(&[9; 32])).unwrap();
+        (key, CertificateName::format(Label::parse(label.as_bytes()).unwrap(), &[certificate]))
+    }
+
+    fn path(nar: &str, signatures: &[String], more: &str) -> HeldPath {
+        let signatures = serde_json::to_string(signatures).unwrap();
+        let json =
+            format!(r#"{{"{PATH}":{{"narHash":"{nar}","narSize":120,"signatures":{signatures}{more}}}}}"#);
+        HeldPath::read(nix::read_path_info(json.as_bytes()).unwrap().remove(0)).unwrap()
+    }
+
+    fn signed(nar: &str, by: &(SecretKey, String)) -> String {
+        sign_path(&by.0, &by.1, &path(nar, &[], "").object).unwrap()
+    }
+
+    fn plain(name: &str, seed: u8) -> String {
+        let signature = SecretKey::from_seed(&[seed; 32]).sign(path(NAR, &[], "").object.fingerprint());
+        format!("{name}:{}", nixcert_core::base64_encode(&signature))
+    }
+
+    fn of(path: HeldPath, known: &Known) -> (Ground, bool) {
+        let alice = certified("alice", 1);
+        let digest = nixcert_core::closure_digest([path.object.fingerprint()]).unwrap();
+        let held = Held { top: StorePath::parse(PATH).unwrap(), paths: vec![path], digest };
+        let found = find(&held, &alice.1, alice.0.public(), known);
+        let in_doubt = found.in_doubt(&held);
+        assert_eq!(in_doubt.len(), usize::from(found.of[0].needs_vouch().is_some()));
+        (found.of[0].clone(), found.signed[0])
+    }
+
+    #[test]
+    fn whose_word_is_enough() {
+        let (alice, mallory) = (certified("alice", 1), certified("mallory", 2));
+        let mut known = Known::default();
+        let vendor = SecretKey::from_seed(&[3; 32]).public();
+        known.vendors.add(&format!("cache-1:{vendor}")).unwrap();
+        let others = |who: &str| Ground::Others(vec![who.to_owned()]);
+        let by_alice = || signed(NAR, &alice);
+        let by_mallory = || signed(NAR, &mallory);
+        let renewed = (SecretKey::from_seed(&[1; 32]), certified("alice", 1).1);
+
+        assert_eq!(of(path(NAR, &[by_alice()], ""), &known), (Ground::SignedBefore, true));
+        assert_eq!(of(path(NAR, &[signed(NAR, &renewed), by_mallory()], ""), &known).0, Ground::SignedBefore);
+        assert_eq!(of(path(NAR, &[plain("alice-1", 1)], ""), &known), (Ground::SignedBefore, false));
+        assert_eq!(of(path(NAR, &[], r#","ultimate":true"#), &known), (Ground::BuiltHere, false));
+        assert_eq!(of(path(NAR, &[], r#","ca":"fixed:x""#), &known).0, Ground::ContentAddressed);
+        assert_eq!(of(path(NAR, &[plain("cache-1", 3)], ""), &known).0, Ground::Vendor("cache-1".to_owned()));
+
+        // The same in one other respect each.
+        assert_eq!(of(path(NAR, &[], ""), &known).0, Ground::Others(vec![]));
+        assert_eq!(
+            of(path(NAR, &[by_mallory()], ""), &known).0,
+            others("'mallory' (whose CA is not known here)")
+        );
+        assert_eq!(
+            of(path(NAR, &[plain("cache-1", 4)], ""), &known).0,
+            others("key 'cache-1', which is not known here")
+        );
+        assert_eq!(
+            of(path(NAR, &[plain("cache-2", 3)], ""), &known).0,
+            others("key 'cache-2', which is not known here")
+        );
+        // Whatever else there is: contents that she did not sign, under her name.
+        for more in ["", r#","ultimate":true"#, r#","ca":"fixed:x""#] {
+            let found = of(path(OTHER_NAR, &[by_alice()], more), &known).0;
+            assert_eq!(found, Ground::OtherThanSigned(vec!["'alice', but for other contents".to_owned()]));
         }
-        Err(_) => format!("'{label}' (whose CA is not known here)"),
+    }
+
+    #[test]
+    fn nobody_is_called_by_anothers_label() {
+        let mallory = certified("mallory", 2);
+        let mut known = Known { anchors: Anchors::default(), ..Known::default() };
+        known.anchors.add(&format!("acme:{}", SecretKey::from_seed(&[9; 32]).public())).unwrap();
+        let signature = signed(NAR, &mallory);
+        let one = path(NAR, &[], "");
+        assert_eq!(proven_label(&one, &signature, &known), Some(("mallory".to_owned(), true)));
+        assert_eq!(proven_label(&one, &signature.replacen("mallory", "alice", 1), &known), None);
+        assert_eq!(proven_label(&path(OTHER_NAR, &[], ""), &signature, &known), None);
     }
 }

@@ -49,9 +49,9 @@ pub(crate) fn read(signature: &str, anchors: &Anchors) -> Result<Signed, String>
     let statement = Statement::parse(&name.statement).map_err(|error| error.to_string())?;
     let payload = base64_decode(payload.as_bytes()).and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
     let payload = payload.ok_or("what follows ':' is not a signature")?;
-    let certificates =
+    let parsed =
         CertificateName::parse(name.certificate_name.as_bytes()).map_err(|error| error.to_string())?;
-    let certificates = certificates.certificates().to_vec();
+    let (label, certificates) = (parsed.label(), parsed.certificates().to_vec());
     let last = certificates.last().map(|bytes| Certificate::parse(bytes)).transpose();
     let issuer = last.map_err(|error| error.to_string())?.ok_or("it has no certificate")?.issuer;
     let authority = anchors.name_of(&issuer).map(str::to_owned);
@@ -65,6 +65,9 @@ pub(crate) fn read(signature: &str, anchors: &Anchors) -> Result<Signed, String>
     }
     let parsed = chain.certificates().map_err(|reason| reason.to_string())?;
     let leaf = parsed.first().ok_or("it has no certificate")?;
+    if leaf.label != label {
+        return Err(format!("its name says '{label}', and its certificate '{}'", leaf.label));
+    }
     let until = parsed.iter().map(|certificate| certificate.not_after).min();
     Ok(Signed {
         label: leaf.label.to_string(),

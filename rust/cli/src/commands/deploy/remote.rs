@@ -101,7 +101,13 @@ impl Remote {
 
     /// Its store.
     pub(crate) fn nix(&self) -> Nix {
-        Nix::new(Some(self.url())).with_ssh_options(&self.options.join(" "))
+        self.nix_at(None)
+    }
+
+    /// Its store, by a URL with parameters.
+    pub(crate) fn nix_at(&self, url: Option<&str>) -> Nix {
+        let url = url.map_or_else(|| self.url(), str::to_owned);
+        Nix::new(Some(url)).with_ssh_options(&self.options.join(" "))
     }
 
     /// Arguments of ssh for a command line of the host.

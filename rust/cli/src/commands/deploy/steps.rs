@@ -78,6 +78,8 @@ impl<'a> Steps<'a> {
             }
             repair::send(&self.remote, &parcels)?;
             sent.extend(parcels.iter().map(|parcel| parcel.path().clone()));
+            // Signatures of what was replaced had no place there before: that of the closure, if it was the system itself.
+            push(&held, &self.remote.nix())?.show(&self.remote.url());
             verdict = self.ask(&system)?;
         }
         match verdict {
