@@ -10,7 +10,7 @@ use crate::{
     host::{Host, Recipe},
     network::Switch,
     nix_build::{self, Optimise},
-    products,
+    products::{self, Profile},
     report::{Step, sentence},
     roots::{self, Release},
 };
@@ -30,6 +30,7 @@ pub(crate) struct Bed {
 }
 
 struct More {
+    laptop: Host,
     stock: Host,
     testing: Result<Host, String>,
     bookworm: Result<Host, String>,
@@ -41,7 +42,7 @@ struct More {
 pub(crate) enum Extent {
     /// A workstation and a server.
     Two,
-    /// Also a server with stock Nix, and workstations with newer and older ones.
+    /// Also a laptop, a server with stock Nix, and workstations with newer and older ones.
     All,
 }
 
@@ -54,7 +55,7 @@ impl Bed {
             None => nix_build::base(cache, &root, Optimise::No)?,
         }
         .layer();
-        let command = products::command(cache)?;
+        let command = products::command(cache, Profile::Dev)?;
         let others = (extent == Extent::All)
             .then(|| [Release::Testing, Release::Bookworm].map(|release| roots::root(cache, release)));
         let clock = match extent {
@@ -79,6 +80,10 @@ impl Bed {
 
         let mut more = None;
         if let Some([testing, bookworm]) = others {
+            let laptop = boot("laptop", 6, &root, vec![&command, &patched])?;
+            laptop.start_sshd()?;
+            laptop.may_log_in(&server, &PEOPLE)?;
+            workstation.may_log_in(&laptop, &PEOPLE)?;
             let stock = boot("stock", 3, &root, vec![])?;
             stock.start_sshd()?;
             workstation.may_log_in(&stock, &PEOPLE)?;
@@ -92,10 +97,15 @@ impl Bed {
             let testing = said(sender("testing", 4, testing));
             let bookworm = said(sender("bookworm", 5, bookworm));
             let clock = clock.map(drop).map_err(|error| sentence(&error));
-            more = Some(More { stock, testing, bookworm, clock });
+            more = Some(More { laptop, stock, testing, bookworm, clock });
         }
         step.done();
         Ok(Self { workstation, server, more, _switch: switch })
+    }
+
+    /// Another machine to build on, with a store of its own, and Nix with the patches.
+    pub(crate) fn laptop(&self) -> Result<&Host> {
+        Ok(&self.more()?.laptop)
     }
 
     /// A server with stock Nix.

@@ -65,6 +65,8 @@ pub(crate) struct Output {
     pub(crate) command: String,
     /// Whether its exit status was zero.
     pub(crate) success: bool,
+    /// Its exit status, unless a signal ended it.
+    pub(crate) code: Option<i32>,
     /// Both streams, in the order in which they were written.
     pub(crate) text: String,
 }
@@ -253,7 +255,8 @@ impl Host {
         std::io::Read::read_to_end(&mut reader, &mut bytes)?;
         let status = child.wait()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Output { command: format!("{user}@{}$ {line}", self.name), success: status.success(), text })
+        let command = format!("{user}@{}$ {line}", self.name);
+        Ok(Output { command, success: status.success(), code: status.code(), text })
     }
 
     /// The command that a user's login shell makes of this line, for a conversation.

@@ -1,6 +1,7 @@
 //! The test bed and the chores: `cargo xtask demo`, `cargo xtask test`.
 
 mod bed;
+mod bench;
 mod cache;
 mod clock;
 mod demo;
@@ -52,6 +53,12 @@ enum Chore {
         #[command(flatten)]
         bed: BedArguments,
     },
+    /// Measure, and print a table (needs root on Debian)
+    Bench {
+        what: Benchmark,
+        #[command(flatten)]
+        bed: BedArguments,
+    },
     /// Boot a host and end in some way, for the test that nothing is left behind
     #[command(hide = true)]
     Trial {
@@ -64,6 +71,12 @@ enum Chore {
         #[arg(long, value_name = "DIRECTORY")]
         prefix: PathBuf,
     },
+}
+
+#[derive(clap::ValueEnum, Clone, Copy)]
+enum Benchmark {
+    /// `nixcert check-closure` beside `nix store verify`
+    Closure,
 }
 
 #[derive(clap::Args, Clone, Copy)]
@@ -103,6 +116,9 @@ fn run(chore: &Chore) -> Result<ExitCode> {
             }
             Ok(tally.report())
         }),
+        Chore::Bench { what: Benchmark::Closure, bed } => {
+            in_the_bed(*bed, |cache, scratch| bench::closure(cache, scratch).map(|()| ExitCode::SUCCESS))
+        }
         Chore::Trial { how } => {
             if std::env::var_os(leftovers::TRIAL).is_none() {
                 bail!("this is for the test bed itself");

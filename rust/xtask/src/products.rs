@@ -50,15 +50,18 @@ pub(crate) fn library(cache: &Cache, profile: Profile) -> Result<PathBuf> {
 }
 
 /// A tree with the command, to be laid over a root.
-pub(crate) fn command(cache: &Cache) -> Result<PathBuf> {
-    let key = key(Profile::Dev, &["rust/core", "rust/files", "rust/host", "rust/issue", "rust/cli"])?;
+pub(crate) fn command(cache: &Cache, profile: Profile) -> Result<PathBuf> {
+    let key = key(
+        profile,
+        &["rust/core", "rust/files", "rust/host", "rust/store", "rust/gate", "rust/issue", "rust/cli"],
+    )?;
     cache.entry("command", &key, |layer| {
         let log = cache.log("command")?;
         let step = Step::start("Compiling the command");
-        cargo(&step, &log, Profile::Dev, "nixcert")?;
+        cargo(&step, &log, profile, "nixcert")?;
         let bin = layer.join("usr/bin");
         fs::create_dir_all(&bin)?;
-        fs::copy(target(Profile::Dev)?.join("nixcert"), bin.join("nixcert"))?;
+        fs::copy(target(profile)?.join("nixcert"), bin.join("nixcert"))?;
         step.run(Command::new("strip").arg("--strip-debug").arg(bin.join("nixcert")), &log)?;
         step.done();
         Ok(())

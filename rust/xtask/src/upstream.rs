@@ -57,7 +57,7 @@ fn functional(
 ) -> Result<()> {
     tests.sort();
     tests.dedup();
-    let command = products::command(cache)?;
+    let command = products::command(cache, products::Profile::Dev)?;
     let step = Step::start(format!("Running upstream's functional tests on the {name} build"));
     let work = scratch.join("upstream");
     fs::create_dir_all(&work)?;

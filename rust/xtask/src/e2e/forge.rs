@@ -44,6 +44,11 @@ impl Key {
         format!("{}:{}", self.name, BASE64.encode(&self.secret.sign(text.as_bytes()).to_bytes()))
     }
 
+    /// The signature of these bytes, under another name.
+    pub(crate) fn sign_as(&self, name: &str, message: &[u8]) -> String {
+        format!("{name}:{}", BASE64.encode(&self.secret.sign(message).to_bytes()))
+    }
+
     /// A new path with this name and these contents, signed.
     pub(crate) fn parcel(&self, path: &str, contents: &[u8]) -> Parcel {
         let mut parcel = Parcel::file(path, contents);
@@ -75,7 +80,7 @@ pub(crate) fn narinfo(parcel: &Parcel) -> String {
 }
 
 /// What is signed of a path.
-fn fingerprint(info: &Info) -> String {
+pub(crate) fn fingerprint(info: &Info) -> String {
     let references = info.references.join(",");
     let hash = base32(&unhex(&info.nar_hash));
     format!("1;{};sha256:{hash};{};{references}", info.path, info.nar_size)

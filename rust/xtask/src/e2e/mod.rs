@@ -3,22 +3,30 @@
 //! A case is a function that fails by an error. Cases come in pairs that differ in one fact: what is accepted, and
 //! what is refused.
 
+mod activation;
+mod activation_attacks;
+mod activation_host;
+mod activation_paths;
+mod activation_people;
+mod activation_process;
+mod activation_statements;
 mod agreement;
 mod attacks;
 mod certificates;
 mod channels;
-mod forge;
-mod pki;
+pub(crate) mod forge;
+pub(crate) mod pki;
 mod plain;
 mod policy;
 mod realisations;
 mod renewal;
 mod revocation;
 mod senders;
+mod systems;
 mod time;
 mod tools;
 mod votes;
-mod wire;
+pub(crate) mod wire;
 
 use std::{path::Path, time::Instant};
 
@@ -60,7 +68,14 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(revocation::CASES)
         .chain(renewal::CASES)
         .chain(agreement::CASES)
-        .chain(senders::CASES);
+        .chain(senders::CASES)
+        .chain(activation::CASES)
+        .chain(activation_attacks::CASES)
+        .chain(activation_statements::CASES)
+        .chain(activation_people::CASES)
+        .chain(activation_paths::CASES)
+        .chain(activation_host::CASES)
+        .chain(activation_process::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
     {

@@ -53,11 +53,16 @@ impl Parcel {
         }
         put_bytes(&mut nar, contents);
         put_bytes(&mut nar, b")");
+        Self::of(path, nar, vec![])
+    }
+
+    /// What this archive holds, as an input-addressed path.
+    pub(crate) fn of(path: &str, nar: Vec<u8>, references: Vec<String>) -> Self {
         let info = Info {
             path: path.to_owned(),
             nar_hash: hex(&Sha256::digest(&nar)),
             nar_size: nar.len() as u64,
-            references: vec![],
+            references,
             registration_time: 0,
             ultimate: false,
             signatures: vec![],
