@@ -73,6 +73,10 @@ impl Question<'_> {
 /// [`CheckError`]: nobody can tell.
 pub fn check(question: &Question<'_>, top: &StorePath) -> Result<Verdict, CheckError> {
     let early = |paths, refusal| Ok(Verdict::early(top, question.now, paths, refusal));
+    // Without records nobody would know of older deployments. A policy that was changed just now is read anew next time.
+    if question.trust.policy.activation.is_some() && question.activation.is_none() {
+        return early(0, GateRefusal::NoActivationPolicy.into());
+    }
     let mut store = Store::open(&question.root.join(STATE))?;
     let closure = match store.closure(top, CLOSURE_PATHS) {
         Err(StoreError::NotValid(_)) => return early(0, Refusal::PathNotValid),

@@ -360,3 +360,55 @@ fn remove_other_references(state: &Path, info: &PathInfo, sha256: &[u8; 32]) -> 
     }
     Ok(transaction.commit()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn path(name: &str) -> StorePath {
+        StorePath::parse(&format!("/nix/store/00000000000000000000000000000000-{name}")).unwrap()
+    }
+
+    #[test]
+    fn references_that_a_path_no_more_has_go() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir(state.path().join("db")).unwrap();
+        let database = Connection::open(state.path().join("db/db.sqlite")).unwrap();
+        database
+            .execute_batch(
+                "create table ValidPaths (id integer primary key, path text unique not null, hash text not null);
+                 create table Refs (referrer integer not null, reference integer not null);",
+            )
+            .unwrap();
+        for (id, name) in [(1, "a"), (2, "b"), (3, "c")] {
+            let row = (id, path(name).to_string(), format!("sha256:{HEX}"));
+            database.execute("insert into ValidPaths values (?, ?, ?)", row).unwrap();
+        }
+        database.execute_batch("insert into Refs values (1, 1), (1, 2), (1, 3), (2, 3)").unwrap();
+        let sha256: [u8; 32] = Sha256::digest(b"").into();
+        let references: BTreeSet<StorePath> = [path("a"), path("b")].into();
+        let info = PathInfo { path: path("a"), nar_hash: nix32(&sha256), nar_size: 1, references };
+        let rows = || -> Vec<(i64, i64)> {
+            let mut rows = database.prepare("select referrer, reference from Refs order by 1, 2").unwrap();
+            let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        // Of another hash than what was verified: it is not that path, and nothing is deleted.
+        assert!(remove_other_references(state.path(), &info, &[0; 32]).is_err());
+        assert_eq!(rows().len(), 4);
+        remove_other_references(state.path(), &info, &sha256).unwrap();
+        assert_eq!(rows(), [(1, 1), (1, 2), (2, 3)]);
+    }
+
+    #[test]
+    fn a_narinfo_has_only_what_was_checked() {
+        let info =
+            PathInfo { path: path("a"), nar_hash: nix32(&[0; 32]), nar_size: 1, references: BTreeSet::new() };
+        let signatures = ["a:b".to_owned(), "c:d e".to_owned(), "f:\u{e9}".to_owned(), "a:b".to_owned()];
+        let text = narinfo(&info, signatures.iter());
+        let read = NarInfo::parse(&text).unwrap();
+        assert_eq!((read.info, read.signatures), (info, vec!["a:b".to_owned()]));
+    }
+}

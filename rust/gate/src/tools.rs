@@ -123,13 +123,28 @@ pub fn profile() -> Option<String> {
     target.to_str().map(str::to_owned)
 }
 
+/// Whether Nix asks once more before it changes the profile, where it is told to (`guarded-profiles`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It is asked, as for everybody.
+    Asked,
+    /// It is not, because root has said so.
+    SetAside,
+}
+
 /// Make a path the profile of the system. It is not stopped half-way by what a terminal sends.
 ///
 /// # Errors
 /// [`ToolError`].
-pub fn set_profile(path: &StorePath) -> Result<(), ToolError> {
+pub fn set_profile(path: &StorePath, guard: Guard) -> Result<(), ToolError> {
     let mut nix = command("nix-env");
     nix.args(["--profile", PROFILE, "--set", path.as_str()]).args(NOTHING_NEW).process_group(0);
+    match guard {
+        Guard::Asked => {}
+        Guard::SetAside => {
+            nix.args(["--option", "guarded-profiles", ""]);
+        }
+    }
     run(nix)
 }
 

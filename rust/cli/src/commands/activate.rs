@@ -24,8 +24,8 @@ Examples:
 The sudo rule (%wheel may activate what the gate admits, without a password):
   %wheel ALL=(root) NOPASSWD: /run/current-system/sw/bin/nixcert activate *
 
-Exit status: 0 it is activated; 1 it was refused, for the reason given, and nothing was changed; 2 it could not be told, or an
-activation failed on the way: the output says how far it came.")]
+Exit status: 0 it is activated; 1 it was refused, for the reason given, and nothing was changed;
+2 it could not be told, or it failed on the way: the output says how far it came.")]
 pub(crate) struct ActivateArgs {
     /// The top-level path itself, such as /nix/store/…-nixos-system-web-1
     path: String,

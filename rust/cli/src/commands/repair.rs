@@ -164,3 +164,27 @@ fn skip(stream: &mut impl Read, bytes: u64) -> Result<()> {
         Err(error) => Err(Error::new(format!("cannot read standard input: {}", said(&error)))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_end_with_a_blank_line() {
+        let mut stream = b"A: 1\nB: 2\n\nthe archive".as_slice();
+        assert_eq!(head(&mut stream).unwrap().as_deref(), Some("A: 1\nB: 2\n"));
+        assert_eq!(stream, b"the archive");
+        assert_eq!(head(&mut b"".as_slice()).unwrap(), None);
+        for (bad, said) in [
+            (b"A: 1\n".to_vec(), "ends too early"),
+            (b"A: 1".to_vec(), "ends too early"),
+            (b"\xff\n\n".to_vec(), "not text"),
+            (vec![b'a'; HEAD_BYTES + 1], "more than"),
+            ([vec![b'a'; HEAD_BYTES - 1], b"\n\n".to_vec()].concat(), "more than"),
+        ] {
+            let error = head(&mut bad.as_slice()).unwrap_err();
+            assert!(error.message().contains(said), "{}", error.message());
+        }
+        assert!(skip(&mut b"12".as_slice(), 3).unwrap_err().message().contains("within a path"));
+    }
+}

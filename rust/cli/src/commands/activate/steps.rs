@@ -8,7 +8,7 @@ use crate::output;
 use crate::time;
 use crate::trust::Activating;
 use nixcert_core::StorePath;
-use nixcert_gate::tools::{self, ToolError};
+use nixcert_gate::tools::{self, Guard, ToolError};
 use nixcert_gate::{
     Event, InProgress, Leave, Lock, LockError, Log, Meta, Question, Records, RecordsError, Verdict,
     this_process,
@@ -249,7 +249,8 @@ impl Job {
 
     fn act(&self) -> std::result::Result<ExitStatus, ToolError> {
         if self.action.sets_profile() {
-            tools::set_profile(&self.path)?;
+            let guard = if self.reason.is_some() { Guard::SetAside } else { Guard::Asked };
+            tools::set_profile(&self.path, guard)?;
         }
         Step::ProfileSet.pause();
         let status = tools::switch(&self.path, self.action.name());
