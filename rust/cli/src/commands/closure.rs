@@ -8,7 +8,7 @@ pub(crate) mod push;
 mod show;
 pub(crate) mod sign;
 pub(crate) mod signer;
-mod statements;
+pub(crate) mod statements;
 pub(crate) mod vendors;
 
 use crate::error::Result;

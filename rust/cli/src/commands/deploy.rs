@@ -26,12 +26,14 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   nixcert deploy --to alice@web-1 -k alice.nixcert.key ./result
-  nixcert deploy --to alice@web-1 -k alice.nixcert.key --action test --host web-1.example.org ./result
+  nixcert deploy --to alice@web-1 -k alice.nixcert.key --action test --host web-1.acme ./result
   nixcert deploy --to alice@web-1 -k alice.nixcert.key -- --flake .#web-1
   nixcert deploy --to bob@web-1 -k bob.nixcert.key --co-sign /nix/store/…-nixos-system-web-1-25.11
 
-On the host, one line of sudoers lets people do it (the gate decides, not sudo):
-  %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair *, /usr/bin/nixcert revocation install -
+On the host, these lines of sudoers let people do it (the gate decides, not sudo):
+  %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *
+  %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert repair -
+  %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert revocation install -
 
 Exit status: 0 activated; 1 refused, by you, the host or its gate; 2 something could not be done.")]
 pub(crate) struct DeployArgs {

@@ -1,13 +1,16 @@
 //! `nixcert inspect`: show what something is, what was verified, and what was only read.
 
+mod closure;
+mod narinfo;
+
+use crate::commands::closure::statements;
 use crate::describe::Description;
 use crate::error::{Answer, Error, Result};
-use crate::narinfos::Blocks;
 use crate::output::{self, ACCEPTED, NOTE, REFUSED, SCHEMA, Table, printable, shorten};
 use crate::{input, time};
 use nixcert_core::{
-    Anchors, Certificate, CertificateName, Instant, NarInfo, PublicKey, REQUEST_MARK, Reason, Request, Usage,
-    VerifiedChain, base64_decode, is_certificate_name,
+    Anchors, Certificate, CertificateName, ClosureName, Instant, PublicKey, REQUEST_MARK, Reason, Request,
+    Usage, VerifiedChain, base64_decode, is_certificate_name,
 };
 use nixcert_issue::{Ca, Log, SEALED_MARK, SecretKey};
 use serde::Serialize;
@@ -95,31 +98,35 @@ struct Report {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Content {
-    Request { label: String, subject: String },
-    Certificate { certificates: Vec<Description> },
-    SecretKey { name: String, public_key: String, certificates: Vec<Description> },
+    Request {
+        label: String,
+        subject: String,
+    },
+    Certificate {
+        certificates: Vec<Description>,
+    },
+    SecretKey {
+        name: String,
+        public_key: String,
+        certificates: Vec<Description>,
+    },
     EncryptedKey {},
-    PublicKey { name: String, key: String, certificates: Vec<Description> },
-    Signature { name: String, certificates: Vec<Description> },
-    Narinfo(Narinfo),
+    PublicKey {
+        name: String,
+        key: String,
+        certificates: Vec<Description>,
+    },
+    Signature {
+        name: String,
+        certificates: Vec<Description>,
+    },
+    /// The statement is null if the signature cannot be read.
+    ClosureSignature {
+        statement: Option<Box<statements::Description>>,
+        certificates: Vec<Description>,
+    },
+    Narinfo(narinfo::Narinfo),
     Ca(CaSummary),
-}
-
-#[derive(Serialize)]
-struct Narinfo {
-    path: String,
-    nar_hash: String,
-    nar_size: u64,
-    references: Vec<String>,
-    /// The `CA` field. Noted, not believed.
-    content_address: Option<String>,
-    signatures: Vec<NarinfoSignature>,
-}
-
-#[derive(Serialize)]
-struct NarinfoSignature {
-    name: String,
-    certificates: Vec<Description>,
 }
 
 #[derive(Serialize)]
@@ -181,7 +188,7 @@ impl Inspector {
             return Err(unknown("it is not text"));
         }
         if text.lines().any(|line| line.starts_with("StorePath:")) {
-            return narinfos(bytes);
+            return narinfo::narinfos(bytes);
         }
         let line = text.trim();
         let line = line.strip_prefix("Sig: ").unwrap_or(line);
@@ -202,6 +209,9 @@ impl Inspector {
         })?;
         match payload.len() {
             32 => Ok(vec![self.public_key(name, &payload)?]),
+            64 if ClosureName::is_one(name.as_bytes()) => {
+                Ok(vec![closure::closure_signature(line, &self.anchors)])
+            }
             64 => Ok(vec![match SecretKey::from_nix(line) {
                 Ok((_, key)) => self.secret_key(name, &key)?,
                 // A secret key whose halves do not belong together looks like this too: the payload is not shown.
@@ -335,6 +345,12 @@ impl Inspector {
                 }
                 ("Signature", Some(certificates))
             }
+            Content::ClosureSignature { statement, certificates } => {
+                if let Some(statement) = statement {
+                    closure::rows(&mut table, statement);
+                }
+                ("Closure signature", Some(certificates))
+            }
             Content::Narinfo(narinfo) => {
                 narinfo.rows(&mut table, self.now);
                 ("Narinfo", None)
@@ -385,39 +401,6 @@ impl Inspector {
     }
 }
 
-impl Narinfo {
-    fn rows(&self, table: &mut Table, now: Instant) {
-        table.row("Path", &self.path);
-        table.row("Hash", format_args!("sha256:{}", self.nar_hash));
-        table.row("Size", format_args!("{} bytes", self.nar_size));
-        table.row("References", self.references.len());
-        if let Some(claim) = &self.content_address {
-            table.row("CA", format_args!("{claim} (a claim, not checked)"));
-        }
-        const SHOWN: usize = 20;
-        table.rows("Signed by", self.signatures.iter().take(SHOWN).map(|signature| signature.in_words(now)));
-        match self.signatures.len().checked_sub(SHOWN) {
-            Some(more @ 1..) => table.row("", format_args!("and {more} more")),
-            Some(0) | None if self.signatures.is_empty() => table.row("Signed by", "nobody"),
-            Some(0) | None => {}
-        }
-    }
-}
-
-impl NarinfoSignature {
-    fn in_words(&self, now: Instant) -> String {
-        match self.certificates.first() {
-            Some(leaf) => format!(
-                "{} (certificate {}, {})",
-                leaf.label,
-                leaf.serial.as_deref().unwrap_or_default(),
-                leaf.standing(now)
-            ),
-            None => self.name.clone(),
-        }
-    }
-}
-
 impl CaSummary {
     fn rows(&self, table: &mut Table) {
         table.row("Name", &self.name);
@@ -461,37 +444,6 @@ fn signature(name: &str) -> Report {
             "read only: a signature says nothing without its object; 'nixcert verify' judges narinfos",
         ),
     )
-}
-
-fn narinfos(bytes: &[u8]) -> Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    for block in Blocks::new(bytes) {
-        let block = block?;
-        let narinfo = block.parse().map_err(|problem| {
-            Error::refused(format!("the narinfo at line {} cannot be read: {problem}", block.line))
-        })?;
-        reports.push(report(
-            Content::Narinfo(summary(&narinfo)),
-            Verification::read_only("read only: no signature was checked; 'nixcert verify' judges them"),
-        ));
-    }
-    Ok(reports)
-}
-
-fn summary(narinfo: &NarInfo) -> Narinfo {
-    let signatures = narinfo.signatures.iter().map(|signature| {
-        let name = signature.split(':').next().unwrap_or_default();
-        let (name, certificates) = certificates_in(name).unwrap_or((shorten(name, 100), Vec::new()));
-        NarinfoSignature { name, certificates }
-    });
-    Narinfo {
-        path: narinfo.info.path.to_string(),
-        nar_hash: narinfo.info.nar_hash.clone(),
-        nar_size: narinfo.info.nar_size,
-        references: narinfo.info.references.iter().map(ToString::to_string).collect(),
-        content_address: narinfo.content_address.as_ref().map(|claim| shorten(claim, 200)),
-        signatures: signatures.collect(),
-    }
 }
 
 /// The label and the certificates in a name, if it holds any.

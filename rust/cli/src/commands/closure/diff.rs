@@ -23,7 +23,7 @@ use std::path::Path;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  nixcert closure diff alice@web-1 ./result                 # what the host runs now, and what it would run
+  nixcert closure diff alice@web-1 ./result      # what the host runs now, and what it would run
   nixcert closure diff /run/current-system ./result
   nixcert closure diff ssh-ng://alice@web-1 ./result --json | jq '.vendor_to_person'
 
@@ -134,10 +134,11 @@ fn show(before: &Held, after: &Held, changes: &Changes) -> Result<()> {
     )?;
     drop(out);
     for package in changes.packages.iter().filter(|one| changes.vendor_to_person.contains(&one.package)) {
+        let vendors = package.vouched_before.iter().filter(|who| matches!(who, who::Who::Vendor(_)));
         output::warn(format_args!(
             "{} was a vendor's ({}), and is no vendor's now ({})",
             package.package,
-            names(&package.vouched_before),
+            names(vendors),
             names(&package.vouched_after)
         ));
     }

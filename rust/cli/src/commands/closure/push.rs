@@ -20,10 +20,10 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   nixcert closure push --to ssh-ng://alice@web-1 ./result
-  nixcert closure push --to ssh-ng://web-1 --store file:///srv/cache /nix/store/…-nixos-system-web-1-25.11
+  nixcert closure push --to ssh-ng://web-1 --store file:///srv/cache /nix/store/…-nixos-system-web-1
 
-Exit status: 0 the host has the signatures of all paths that it has as they are here; 1 it lacks the top-level path; 2 could
-not be done.")]
+Exit status: 0 it has the signatures of all paths that are there as they are here; 1 it lacks the top-level path; 2 could not \
+be done.")]
 pub(crate) struct PushArgs {
     /// The top-level path, or a link to it
     path: PathBuf,

@@ -40,8 +40,9 @@ Examples:
   nixcert closure sign -k bob.nixcert.key --co-sign /nix/store/…-nixos-system-web-1-25.11
   nixcert closure sign -k alice.nixcert.key --host web-1 --vouch /nix/store/…-hello-2.12 ./result
 
-Exit status: 0 signed, or signed already; 1 refused or declined; 2 could not be done. Signatures are added in parts, the statement
-last: an interrupted run can be repeated.")]
+Signatures are added in parts, the statement last: an interrupted run can be repeated.
+
+Exit status: 0 signed, or signed already; 1 refused or declined; 2 could not be done.")]
 pub(crate) struct SignArgs {
     /// The top-level path, or a link to it, such as ./result
     path: PathBuf,
