@@ -94,6 +94,10 @@ pub(crate) fn run(args: &SignArgs) -> Result {
     }
     let signer = Signer::read(&args.key, now)?;
     let top = resolve(&args.path)?;
+    if let Some(url) = args.store.as_deref().filter(|url| is_cache(url)) {
+        return Err(Error::new(format!("--store: '{url}' is a cache, and nobody has checked what is in it"))
+            .help("copy it into a store first (nix copy), and sign it there"));
+    }
     let known = args.choice.vendors.load()?;
     let nix = Nix::new(args.store.clone());
     let held = Held::read(&nix, top)?;
@@ -125,6 +129,11 @@ pub(crate) fn run(args: &SignArgs) -> Result {
         output::json(&plan.report(&signer))?;
     }
     Ok(Answer::Yes)
+}
+
+/// Whether a store is only a place where files are: what it says of its paths, others wrote.
+fn is_cache(url: &str) -> bool {
+    ["file://", "http://", "https://", "s3://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 /// What the statement says, beyond what the store does.

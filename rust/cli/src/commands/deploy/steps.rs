@@ -123,7 +123,8 @@ impl<'a> Steps<'a> {
 
     fn copy(&mut self, system: &StorePath) -> Result<()> {
         self.step(&format!("copying to {}, which checks what it takes", self.remote.target()));
-        self.remote.nix().copy_here(system)?.map_err(|said| {
+        let copied = output::busy("copying", || self.remote.nix().copy_here(system))?;
+        copied.map_err(|said| {
             let error = Error::refused(format!("'{}' did not take it: {said}", self.remote.target()));
             if said.contains("signature") {
                 error.help(
