@@ -13,7 +13,7 @@ use crate::judge::{
     verify_chain,
 };
 use crate::key::PublicKey;
-use crate::limits::{CHECKED_SIGNATURES, LIST_AHEAD};
+use crate::limits::{CHECKED_SIGNATURES, CLOSURE_SIGNATURES_TOLD, LIST_AHEAD};
 use crate::name::CertificateName;
 use crate::object::{Object, StorePath, shorten};
 use crate::pattern::HostPattern;
@@ -21,7 +21,8 @@ use crate::policy::{Activation, ClosureRule, Mode, NameSet, Threshold, VotesErro
 use crate::reason::{Judged, Reason};
 use crate::time::{Instant, Times};
 use crate::trust::{Anchors, HostName, PublicKeys, Trust, TrustError};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is to become the system, and what the host knows of it beforehand.
@@ -55,8 +56,10 @@ pub struct Gate {
     again: bool,
     caller: Option<String>,
     closure_signatures: Vec<ClosureSignature>,
-    /// The statements in force that have the votes.
-    statements: Vec<Statement>,
+    /// The newest statement in force that has the votes.
+    statement: Option<Statement>,
+    /// The labels of those who have a vote, and signed a statement that has the votes.
+    signers: BTreeSet<String>,
     missing_votes: Option<VotesError>,
     /// Who signed statements in force that are about this very closure.
     covering: Vec<Arc<VerifiedChain>>,
@@ -321,7 +324,8 @@ impl Gate {
             again: deployment.again,
             caller: deployment.caller.map(str::to_owned),
             closure_signatures: Vec::new(),
-            statements: Vec::new(),
+            statement: None,
+            signers: BTreeSet::new(),
             missing_votes: None,
             covering: Vec::new(),
             alike: None,
@@ -330,7 +334,7 @@ impl Gate {
         Ok(gate)
     }
 
-    /// What each closure signature comes to.
+    /// What each closure signature comes to; of those that do not count, the [`CLOSURE_SIGNATURES_TOLD`] that came furthest.
     pub fn closure_signatures(&self) -> &[ClosureSignature] {
         &self.closure_signatures
     }
@@ -345,6 +349,7 @@ impl Gate {
         let names =
             deployment.signatures.iter().map(AsRef::as_ref).filter(|signature| is_of_a_closure(signature));
         let mut chains = Chains { known: BTreeMap::new(), checks_left: CHECKED_SIGNATURES };
+        let mut refused = 0;
         for signature in names {
             let (name, payload) = split_signature(signature).unwrap_or_default();
             let mut statement = None;
@@ -356,16 +361,22 @@ impl Gate {
                 by_statement.entry(bytes).or_default().push(vouched);
                 voucher
             });
+            refused += usize::from(outcome.is_err());
             self.closure_signatures.push(ClosureSignature {
                 name: shorten(&String::from_utf8_lossy(name)),
                 statement,
                 outcome,
                 covers,
             });
+            if refused > 2 * CLOSURE_SIGNATURES_TOLD {
+                refused = self.forget_refused();
+            }
         }
+        self.forget_refused();
         let inquiry = self.top_inquiry(&self.top_trust);
         let threshold = self.top_trust.policy.thresholds.first();
-        let (mut statements, mut covering, mut missing) = (Vec::new(), Vec::new(), None);
+        let (mut newest, mut signers): (Option<Statement>, BTreeSet<String>) = Default::default();
+        let (mut covering, mut missing) = (Vec::new(), None);
         for (bytes, vouched) in &by_statement {
             // What is in the map was read before.
             let Ok(statement) = Statement::parse(bytes) else { continue };
@@ -375,13 +386,35 @@ impl Gate {
             let vouched: Vec<&Vouched> = vouched.iter().collect();
             match threshold.and_then(|threshold| inquiry.missing_votes(threshold, "*", &vouched)) {
                 Some(error) => missing = Some(error),
-                None => statements.push(statement),
+                None => {
+                    let labels = vouched.iter().filter_map(|vouched| self.label_with_vote(vouched.signer()));
+                    signers.extend(labels.map(str::to_owned));
+                    newest = newest.into_iter().chain([statement]).max_by_key(|statement| statement.signed);
+                }
             }
         }
+        // One person may have signed any number of statements, and is asked about every path.
+        covering.sort_unstable_by(|one, other| one.bytes().cmp(other.bytes()));
+        covering.dedup_by(|one, other| one.bytes() == other.bytes());
         if self.names_do_not_matter(&covering) {
             self.alike = self.covers_alone(&covering);
         }
-        (self.statements, self.missing_votes, self.covering) = (statements, missing, covering);
+        (self.statement, self.signers) = (newest, signers);
+        (self.missing_votes, self.covering) = (missing, covering);
+    }
+
+    /// Keep of the refused ones those that tell most: anybody may attach more. Returns how many are left.
+    fn forget_refused(&mut self) -> usize {
+        let refused = self.closure_signatures.iter().enumerate().filter_map(|(index, signature)| {
+            signature.outcome.as_ref().err().map(|reason| (Reverse(reason.rank()), index))
+        });
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort_unstable();
+        let forgotten: BTreeSet<usize> =
+            refused.iter().skip(CLOSURE_SIGNATURES_TOLD).map(|(_, index)| *index).collect();
+        let mut index = 0..;
+        self.closure_signatures.retain(|_| index.next().is_none_or(|index| !forgotten.contains(&index)));
+        refused.len() - forgotten.len()
     }
 
     /// G3 to G5, of one closure signature: what costs most comes last.
@@ -478,7 +511,10 @@ impl Gate {
     pub fn member<S: AsRef<[u8]>>(&self, member: &Member<'_, S>, cache: &mut ChainCache) -> MemberVerdict {
         let path = member.object.store_path();
         let is_top = *path == self.top;
-        let result = match self.alike.as_ref().filter(|_| path.directory() == self.top.directory()) {
+        // G6: who asks may have signed the top-level path alone.
+        let all = is_top && self.rules.caller_must_sign;
+        let alike = self.alike.as_ref().filter(|_| path.directory() == self.top.directory() && !all);
+        let result = match alike {
             Some(vouchers) => Ok((Basis::ClosureSignature, Arc::clone(vouchers))),
             None => self.by_signatures(member, is_top, cache),
         };
@@ -591,7 +627,7 @@ impl Gate {
     pub fn conclude(&self, tally: &Tally) -> Result<Passed, Vec<GateRefusal>> {
         let mut refusals = Vec::new();
         let required = self.rules.closure_signature == ClosureRule::Required;
-        if !self.again && required && self.statements.is_empty() {
+        if !self.again && required && self.statement.is_none() {
             refusals.push(self.missing_statement());
         }
         if !self.again && self.rules.caller_must_sign && refusals.is_empty() && !self.caller_has_signed(tally)
@@ -609,7 +645,7 @@ impl Gate {
             Ok(Passed {
                 path: self.top.clone(),
                 closure: self.closure,
-                statement: self.statements.iter().max_by_key(|statement| statement.signed).cloned(),
+                statement: self.statement.clone(),
                 again: self.again,
             })
         } else {
@@ -632,16 +668,23 @@ impl Gate {
     fn caller_has_signed(&self, tally: &Tally) -> bool {
         let Some(caller) = &self.caller else { return false };
         let is_caller = |voucher: &Voucher| match voucher {
-            Voucher::Certified { signer: Signer::Certified { label, .. }, .. } => label == caller,
-            Voucher::Certified { signer: Signer::Plain { .. }, .. }
-            | Voucher::Vendor { .. }
-            | Voucher::Itself => false,
+            Voucher::Certified { signer, .. } => self.label_with_vote(signer) == Some(caller),
+            Voucher::Vendor { .. } | Voucher::Itself => false,
         };
-        let has_votes =
-            |statement: &Option<Statement>| statement.as_ref().is_some_and(|it| self.statements.contains(it));
-        let by_statement = self.closure_signatures.iter().filter(|signature| has_votes(&signature.statement));
-        tally.top.iter().any(is_caller)
-            || by_statement.filter_map(|signature| signature.outcome.as_ref().ok()).any(is_caller)
+        self.signers.contains(caller) || tally.top.iter().any(is_caller)
+    }
+
+    /// Whose vote it is. A label is somebody's only below a CA that is asked for votes: another may certify anyone by it.
+    fn label_with_vote<'a>(&self, signer: &'a Signer) -> Option<&'a str> {
+        match signer {
+            Signer::Certified { label, authority, .. } => {
+                let ca = authority.split('/').next().unwrap_or_default();
+                let asked =
+                    self.rules.authorities.as_ref().is_none_or(|authorities| authorities.contains(ca));
+                asked.then_some(label)
+            }
+            Signer::Plain { .. } => None,
+        }
     }
 }
 

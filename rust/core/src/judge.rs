@@ -8,7 +8,7 @@ use crate::label::Serial;
 use crate::limits::CHECKED_SIGNATURES;
 use crate::name::{CertificateName, is_certificate_name};
 use crate::object::{Object, ObjectKind, StorePath, shorten};
-use crate::policy::{Mode, Objection, Threshold, VotesError};
+use crate::policy::{Mode, Objection, PolicyError, Threshold, VotesError};
 use crate::reason::{CertificateId, Reason, ScopeError, SignatureError};
 use crate::scope::{check_host, expired, outside_validity, valid_at};
 use crate::time::{Moment, Times};
@@ -355,6 +355,12 @@ impl Inquiry<'_> {
         check_label(name, &chain)?;
         let certificates = chain.certificates()?;
         let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
+        // P2: "A CA counts only if the policy has rules for it"
+        if self.trust.policy.authorities.as_ref().is_some_and(|authorities| !authorities.contains_key(ca)) {
+            let leaf = certificates.first().ok_or(ChainError::Empty)?;
+            let error = PolicyError::NoAuthority { ca: ca.to_owned() };
+            return Err(Reason::Policy { certificate: CertificateId::new(leaf, 0), error });
+        }
         let list_rules = self.trust.policy.list_rules(ca);
         self.trust.revocations.check(
             (chain.anchor(), ca),

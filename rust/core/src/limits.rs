@@ -29,6 +29,9 @@ pub const HOST_NAME_BYTES: usize = 253;
 /// count, so that junk cannot crowd out a good signature for little money: one that counts has some 400 bytes.
 pub const CHECKED_SIGNATURES: usize = 65_536;
 
+/// How many closure signatures that do not count are told of: more than anybody reads, in some 5 MB at worst.
+pub const CLOSURE_SIGNATURES_TOLD: usize = 100;
+
 /// The last second that a time can name: 9999-12-31T23:59:59Z (FORMAT C1).
 pub const LAST_SECOND: u64 = 253_402_300_799;
 
