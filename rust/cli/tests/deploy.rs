@@ -1,4 +1,5 @@
-//! Vouching and deploying, with stand-ins for Nix and ssh: what is asked of them, in which order, and what their answers lead to.
+//! Vouching and deploying, with stand-ins for Nix and ssh: what is asked of them, in which order, and what their answers lead
+//! to.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -122,7 +123,8 @@ impl Bed {
         self.put(
             "verdict",
             &format!(
-                r#"{{"path":"{TOP}","accepted":{accepted},"refusals":[{refusals}],"left_over":[{left_over}],"contents_differ":[]}}"#
+                r#"{{"path":"{TOP}","accepted":{accepted},"refusals":[{refusals}],
+                "left_over":[{left_over}],"contents_differ":[]}}"#
             ),
         );
     }

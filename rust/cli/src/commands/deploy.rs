@@ -16,10 +16,10 @@ use std::path::PathBuf;
 
 /// Sign a system, bring it to a host, and activate it there, as the host's policy allows
 ///
-/// Each step is printed: sign what lacks your signature, as 'nixcert closure sign' does; copy it as a normal user, checked by the
-/// host; bring the signatures of what it has already, and revocation lists; keep it from being collected there; ask the host's gate;
-/// and activate it with sudo. What the host refuses is explained. Contents there that are not what was signed can be replaced by
-/// yours: --repair. Where another person must sign too, it says how, and the path stays there.
+/// Each step is printed: sign what lacks your signature, as 'nixcert closure sign' does; copy it as a normal user, checked by
+/// the host; bring the signatures of what it has already, and revocation lists; keep it from being collected there; ask the
+/// host's gate; and activate it with sudo. What the host refuses is explained. Contents there that are not what was signed can
+/// be replaced by yours: --repair. Where another person must sign too, it says how, and the path stays there.
 ///
 /// A repeated run does what is left.
 #[derive(clap::Args)]

@@ -17,9 +17,9 @@ use std::path::Path;
 
 /// Show what changes from one system to another, and who vouches
 ///
-/// By package: which versions come and go, who vouched before, and who vouches now: vendors by the names of their keys, people by
-/// their labels. Where a vendor's package becomes somebody's own, that stands out. Paths that have other contents under the same
-/// name are listed: only one of the two is what was built. Look at this before you sign what another made.
+/// By package: which versions come and go, who vouched before, and who vouches now: vendors by the names of their keys, people
+/// by their labels. Where a vendor's package becomes somebody's own, that stands out. Paths that have other contents under the
+/// same name are listed: only one of the two is what was built. Look at this before you sign what another made.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

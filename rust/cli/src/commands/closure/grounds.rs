@@ -159,8 +159,8 @@ fn in_words(path: &HeldPath, signature: &str, known: &Known) -> String {
     }
 }
 
-/// The label in a signature by certificate that is truly its key's, of this path; and whether a CA that is known here says whose
-/// key it is.
+/// The label in a signature by certificate that is truly its key's, of this path; and whether a CA that is known here says
+/// whose key it is.
 pub(crate) fn proven_label(path: &HeldPath, signature: &str, known: &Known) -> Option<(String, bool)> {
     let (name, payload) = signature.split_once(':')?;
     let label = label_of(name)?;

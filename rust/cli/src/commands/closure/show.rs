@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 /// Show the closure signatures on a path
 ///
-/// Says of each who signed it, for which hosts, until when, and whether it is about the closure that is in this store. Whether a
-/// host accepts it, that host says: nixcert check-closure.
+/// Says of each who signed it, for which hosts, until when, and whether it is about the closure that is in this store. Whether
+/// a host accepts it, that host says: nixcert check-closure.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -24,14 +24,14 @@ pub(crate) const DEFAULT_VALIDITY: &str = "7d";
 
 /// Vouch for a system: sign what its closure is, and each of its paths
 ///
-/// A signature vouches for whatever is in your store, and others may have put it there. So this looks first: what was built here,
-/// is content-addressed, was signed by a vendor, or by you before, is taken as it is. What rests on other people's certificates, on
-/// keys that are not known here, or on no signature at all (as what remote builders send), is listed, and signed only if --vouch
-/// names it. What was built here from such inputs is not found out: build where nobody else imports.
+/// A signature vouches for whatever is in your store, and others may have put it there. So this looks first: what was built
+/// here, is content-addressed, was signed by a vendor, or by you before, is taken as it is. What rests on other people's
+/// certificates, on keys that are not known here, or on no signature at all (as what remote builders send), is listed, and
+/// signed only if --vouch names it. What was built here from such inputs is not found out: build where nobody else imports.
 ///
-/// Then it signs a statement (path, digest of the whole closure, hosts, time), and each path that you have not signed and no vendor
-/// has, and adds all that to the store. Hosts ask for the statement; signatures of the paths let them say which path is not as
-/// you had it.
+/// Then it signs a statement (path, digest of the whole closure, hosts, time), and each path that you have not signed and no
+/// vendor has, and adds all that to the store. Hosts ask for the statement; signatures of the paths let them say which path is
+/// not as you had it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

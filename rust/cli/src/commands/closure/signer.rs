@@ -83,3 +83,67 @@ impl Signer {
         host.contains(['*', '?']) || self.hosts.iter().all(admits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nixcert_core::{Label, Serial};
+    use nixcert_issue::Draft;
+    use std::collections::BTreeSet;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn instant(seconds: u64) -> Instant {
+        Instant::from_seconds(seconds).unwrap()
+    }
+
+    /// A key file: of a certificate that is changed, with the key of this seed.
+    fn read(seed: u8, change: impl FnOnce(&mut Draft)) -> std::result::Result<Signer, String> {
+        let mut draft = Draft {
+            serial: Serial(1),
+            label: "alice".to_owned(),
+            subject: SecretKey::from_seed(&[1; 32]).public(),
+            not_before: instant(NOW - 10),
+            not_after: instant(NOW + 10),
+            usages: [Usage::VouchForSystems].into_iter().collect(),
+            path_length: 0,
+            permitted_names: ["*".to_owned()].into(),
+            excluded_names: BTreeSet::new(),
+            hosts: ["web-?".to_owned()].into(),
+            store_directories: BTreeSet::new(),
+        };
+        change(&mut draft);
+        let certificate = draft.sign(&SecretKey::from_seed(&[9; 32])).unwrap();
+        let name = CertificateName::format(Label::parse(b"alice").unwrap(), &[certificate]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("alice.nixcert.key");
+        std::fs::write(&file, SecretKey::from_seed(&[seed; 32]).to_nix(&name).as_bytes()).unwrap();
+        Signer::read(&file, instant(NOW)).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn only_who_may_vouch_now() {
+        assert!(read(1, |_| {}).is_ok());
+        assert!(read(1, |draft| draft.not_before = instant(NOW + 1)).is_ok(), "with a warning");
+        for (seed, change, problem) in [
+            (2, (|_| {}) as fn(&mut Draft), "another key"),
+            (1, |draft| draft.not_after = instant(NOW), "expired"),
+            (
+                1,
+                |draft| draft.usages = [Usage::ImportPaths].into_iter().collect(),
+                "does not permit to vouch",
+            ),
+            (1, |draft| draft.label = "bob".to_owned(), "its name says 'alice'"),
+        ] {
+            let error = read(seed, change).err().unwrap();
+            assert!(error.contains(problem), "{problem}: {error}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let signer = read(1, |_| {}).map_err(|_| ()).unwrap();
+        assert!(signer.may_vouch_on("web-1") && !signer.may_vouch_on("db-1"));
+        assert!(signer.may_vouch_on("*"), "a pattern is never compared with a pattern");
+    }
+}

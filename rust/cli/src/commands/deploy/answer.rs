@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let no = r#"{"path":"PATH","accepted":false,"refusals":[{"code":"not-vouched-for"}],"left_over":[{"path":"PATH"}],"contents_differ":[],"reason":"not-vouched-for"}"#;
+        let no = r#"{"path":"PATH","accepted":false,"reason":"not-vouched-for","refusals":[{"code":"not-vouched-for"}],
+            "left_over":[{"path":"PATH"}],"contents_differ":[]}"#;
         let answer = read(1, no).unwrap();
         assert!(answer.has("not-vouched-for") && !answer.has("too-few-votes"));
         assert!(matches!(answer, Answer::Refused { left_over, .. } if left_over.len() == 1));

@@ -15,8 +15,8 @@ pub(crate) struct Built {
     directory: TempDir,
 }
 
-/// Relative paths among the arguments mean this directory, and nixos-rebuild leaves its link where it runs: so it runs in another,
-/// and is given what it names as it is from here.
+/// Relative paths among the arguments mean this directory, and nixos-rebuild leaves its link where it runs: so it runs in
+/// another, and is given what it names as it is from here.
 pub(crate) fn build(arguments: &[OsString]) -> Result<Built> {
     let directory = tempfile::Builder::new().prefix("nixcert-deploy-").tempdir().map_err(|error| {
         Error::new(format!("cannot make a temporary directory: {}", said(&error))).help("check TMPDIR")
@@ -48,19 +48,22 @@ impl Built {
     }
 }
 
-/// What begins with `.` is a path, also before the `#` of a flake.
+/// What begins with `.` or `..` is a path, also before the `#` of a flake.
 fn from_here(argument: &OsString, here: &Path) -> OsString {
-    let is_path = argument.to_str().is_some_and(|text| {
-        text == "." || text == ".." || [".#", "./", "../", "..#"].iter().any(|it| text.starts_with(it))
-    });
-    if is_path {
-        let mut absolute = here.as_os_str().to_owned();
-        absolute.push("/");
-        absolute.push(argument);
-        absolute
-    } else {
-        argument.clone()
+    let Some(text) = argument.to_str() else { return argument.clone() };
+    let (path, output) = text.find('#').map_or((text, ""), |at| text.split_at(at));
+    if !["./", "../"].iter().any(|start| format!("{path}/").starts_with(start)) {
+        return argument.clone();
     }
+    // Without its `.`, of which Nix asks why it is there.
+    let path = path.strip_prefix("./").unwrap_or(if path == "." { "" } else { path });
+    let mut absolute = here.as_os_str().to_owned();
+    if !path.is_empty() {
+        absolute.push("/");
+        absolute.push(path);
+    }
+    absolute.push(output);
+    absolute
 }
 
 #[cfg(test)]
@@ -70,9 +73,12 @@ mod tests {
     #[test]
     fn paths_mean_this_directory() {
         for (argument, expected) in [
-            (".#web-1", "/home/alice/.#web-1"),
-            ("./web", "/home/alice/./web"),
-            (".", "/home/alice/."),
+            (".#web-1", "/home/alice#web-1"),
+            ("./web", "/home/alice/web"),
+            ("./web#web-1", "/home/alice/web#web-1"),
+            ("../web", "/home/alice/../web"),
+            ("..#x", "/home/alice/..#x"),
+            (".", "/home/alice"),
             ("--flake", "--flake"),
             ("github:a/b#web-1", "github:a/b#web-1"),
             (".hidden", ".hidden"),
