@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
 pub(crate) const VOUCHING: &str = "--usage import-paths,vouch-for-systems --permit '*' --host '*'";
 
 /// What the administrator of the server lets people do.
-const SUDOERS: &str = "%deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair *, \
+pub(crate) const SUDOERS: &str = "%deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair *, \
                        /usr/bin/nixcert revocation install -\n";
 
 /// A CA of the case's own, which the server trusts to certify people who vouch for systems, and the server's records.
@@ -123,12 +123,19 @@ impl<'a> Site<'a> {
 
     /// Has the CA withdraw from people, and the server know.
     pub(crate) fn revokes(&self, options: &str) -> Result<()> {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let list = format!("/root/systems-{}.list", COUNT.fetch_add(1, Ordering::Relaxed));
+        let list = self.list(options)?;
         let (from, to) = (&self.bed.workstation, &self.bed.server);
-        from.root(&format!("cd /root; nixcert revoke --ca {} {options} --yes -o {list} >&2", self.ca))?;
         to.write(&list, &from.read(&list)?)?;
         to.run_as("root", &format!("nixcert revocation install {list}"))?.ok().map(drop)
+    }
+
+    /// The CA's next list: a file on the workstation.
+    pub(crate) fn list(&self, options: &str) -> Result<String> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let list = format!("/root/systems-{}.list", COUNT.fetch_add(1, Ordering::Relaxed));
+        let line = format!("cd /root; nixcert revoke --ca {} {options} --yes -o {list} >&2", self.ca);
+        self.bed.workstation.root(&line)?;
+        Ok(list)
     }
 
     /// This system, and no other, is what the server runs and would boot; nothing else was activated since this was asked.

@@ -126,6 +126,8 @@ fn other_references(bed: &Bed, change: Change) -> Result<Outcome> {
     plant(bed, &mallory, &doctored_with(alice.host, etc, "true", &references)?)?;
     is_refusal(&alice.deploys(&system.top, "")?, &system.top, "not-vouched-for")?;
     site.refuses(&alice, &system, "not-vouched-for", &[etc, "mallory"])?;
+    alice.deploys(&system.top, "--repair")?.ok()?;
+    site.is_active(&system)?;
     Ok(Outcome::Passed)
 }
 

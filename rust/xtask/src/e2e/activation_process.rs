@@ -50,12 +50,15 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "activation/killed-while-the-switch-script-runs-says-so", run: killed_while_switching },
     Case { name: "activation/two-at-once-are-one-after-the-other", run: two_at_once },
-    Case { name: "guarded-profile/vouched-system-is-set", run: |bed| guarded(bed, true, true) },
+    Case { name: "activation/guarded-profile-vouched-system-is-set", run: |bed| guarded(bed, true, true) },
     Case {
-        name: "guarded-profile/system-that-nobody-vouches-for-is-refused",
+        name: "activation/guarded-profile-system-that-nobody-vouches-for-is-refused",
         run: |bed| guarded(bed, false, true),
     },
-    Case { name: "guarded-profile/that-is-not-guarded-is-set", run: |bed| guarded(bed, false, false) },
+    Case {
+        name: "activation/guarded-profile-that-is-not-guarded-is-set",
+        run: |bed| guarded(bed, false, false),
+    },
 ];
 
 /// Alice's system is there and vouched for, and nothing roots it; Mallory deletes it and brings another, with all that Alice

@@ -5,10 +5,12 @@
 
 mod activation;
 mod activation_attacks;
+mod activation_deploy;
 mod activation_host;
 mod activation_paths;
 mod activation_people;
 mod activation_process;
+mod activation_repair;
 mod activation_statements;
 mod agreement;
 mod attacks;
@@ -75,7 +77,9 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(activation_people::CASES)
         .chain(activation_paths::CASES)
         .chain(activation_host::CASES)
-        .chain(activation_process::CASES);
+        .chain(activation_process::CASES)
+        .chain(activation_deploy::CASES)
+        .chain(activation_repair::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
     {
