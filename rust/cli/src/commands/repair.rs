@@ -55,13 +55,30 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
         verify_contents: false,
         watcher: &waiting,
     };
-    let repairer = Repairer::new(&question, &records).map_err(Error::new)?;
-    let repairer = repairer.map_err(|refusal| {
-        Error::refused(format!("nothing is replaced ({}): {refusal}", refusal.code())).help(refusal.advice())
-    })?;
     let log = Log::new(Some(records.directory()));
+    let repairer = match Repairer::new(&question, &records).map_err(Error::new)? {
+        Ok(repairer) => repairer,
+        Err(refusal) => {
+            let (code, message) = (refusal.code(), refusal.to_string());
+            write(&log, caller.user(), "", (code, &[]), Some(&message))?;
+            return Err(
+                Error::refused(format!("nothing is replaced ({code}): {message}")).help(refusal.advice())
+            );
+        }
+    };
     let mut run = Run { repairer, log, user: caller.user() };
     run.all(&mut BufReader::new(io::stdin().lock()))
+}
+
+fn write(
+    log: &Log,
+    user: &str,
+    path: &str,
+    (verdict, signers): (&str, &[&str]),
+    message: Option<&str>,
+) -> Result<()> {
+    let event = Event { event: "repair", user, path, action: None, verdict, signers, message };
+    Ok(log.write(&event, time::now()?)?)
 }
 
 struct Run<'a> {
@@ -130,8 +147,7 @@ impl Run<'_> {
     }
 
     fn log(&self, path: &str, verdict: &str, signers: &[&str], message: Option<&str>) -> Result<()> {
-        let event = Event { event: "repair", user: self.user, path, action: None, verdict, signers, message };
-        Ok(self.log.write(&event, time::now()?)?)
+        write(&self.log, self.user, path, (verdict, signers), message)
     }
 }
 
