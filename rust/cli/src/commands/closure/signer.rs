@@ -4,13 +4,15 @@ use crate::error::{Error, Result};
 use crate::rewrap::Wrapping;
 use crate::time::length;
 use crate::{input, output};
-use nixcert_core::{Certificate, CertificateName, HostPattern, Instant, Usage};
+use nixcert_core::{Certificate, CertificateName, HostPattern, Instant, PublicKey, Usage};
 use nixcert_issue::SecretKey;
 use std::path::Path;
 
 pub(crate) struct Signer {
     pub(crate) key: SecretKey,
     pub(crate) certificate: Wrapping,
+    /// The CA's key.
+    pub(crate) issuer: PublicKey,
     /// Of each certificate of the chain: which hosts it is for.
     hosts: Vec<Vec<String>>,
 }
@@ -36,6 +38,7 @@ impl Signer {
         }
         let parsed = CertificateName::parse(name.as_bytes()).map_err(|error| malformed(&error))?;
         let mut hosts = Vec::new();
+        let mut issuer = certificate.key;
         for bytes in parsed.certificates() {
             let one = Certificate::parse(bytes).map_err(|error| malformed(&error))?;
             if !one.usages.contains(Usage::VouchForSystems) {
@@ -45,6 +48,7 @@ impl Signer {
                 ))
                 .help("ask for one with --usage import-paths,vouch-for-systems"));
             }
+            issuer = one.issuer;
             hosts.push(one.hosts.iter().map(|host| String::from_utf8_lossy(host).into_owned()).collect());
         }
         if certificate.not_after <= now {
@@ -63,7 +67,7 @@ impl Signer {
                 certificate.label, certificate.serial, certificate.not_before
             ));
         }
-        Ok(Self { key, certificate, hosts })
+        Ok(Self { key, certificate, issuer, hosts })
     }
 
     /// Who it is, in words.

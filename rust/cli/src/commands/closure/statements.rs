@@ -4,7 +4,7 @@ use super::held::Held;
 use crate::output::{Table, shorten};
 use crate::time::length;
 use nixcert_core::{
-    Anchors, Certificate, CertificateName, ClosureDigest, ClosureName, Instant, PublicKey, Statement,
+    Anchors, Certificate, CertificateName, ClosureDigest, ClosureName, Instant, PublicKey, Statement, Usage,
     VerifiedChain, base64_decode, is_of_a_closure,
 };
 use serde::Serialize;
@@ -21,6 +21,10 @@ pub(crate) struct Signed {
     pub(crate) certified_until: Instant,
     /// The CA, if it is known here.
     pub(crate) authority: Option<String>,
+    /// Its key, which verified the chain.
+    pub(crate) issuer: PublicKey,
+    /// Whether each certificate of the chain permits to vouch for systems.
+    pub(crate) may_vouch: bool,
 }
 
 /// Each closure signature of a path: read and checked, or what is wrong with it.
@@ -74,6 +78,8 @@ pub(crate) fn read(signature: &str, anchors: &Anchors) -> Result<Signed, String>
         serial: leaf.serial.to_string(),
         key: leaf.subject,
         certified_until: until.unwrap_or(leaf.not_after),
+        may_vouch: parsed.iter().all(|certificate| certificate.usages.contains(Usage::VouchForSystems)),
+        issuer,
         bytes: name.statement,
         statement,
         authority,
