@@ -125,14 +125,15 @@ impl<'a> Steps<'a> {
         self.step(&format!("copying to {}, which checks what it takes", self.remote.target()));
         let copied = output::busy("copying", || self.remote.nix().copy_here(system))?;
         copied.map_err(|said| {
-            let error = Error::refused(format!("'{}' did not take it: {said}", self.remote.target()));
-            if said.contains("signature") {
-                error.help(
+            let message = format!("'{}' did not take it: {said}", self.remote.target());
+            if said.contains("lacks a") {
+                Error::refused(message).help(
                     "sign it under a certificate that the host accepts (-k), or ask its administrator which packages you may \
                      import; 'nixcert why' on the host says more",
                 )
             } else {
-                error.help(format!("try it by hand: nix copy --to {} {system}", self.remote.url()))
+                let command = format!("nix copy --to {} {system}", self.remote.url());
+                Error::new(message).help(format!("try it by hand: {command}"))
             }
         })
     }
