@@ -575,6 +575,7 @@ def unsigned(caller, deployment):
         people = [chain for chains in enough.values() for chain in chains]
         people += [chain for chain in deployment.covering() if counts(chain, top, deployment.host)]
         people += signers_of(0, deployment)
+        people = voters(activation.threshold, deployment.host, people)   # of CAs that are asked for votes; G6 does not say so
         if caller is None or caller.encode() not in {chain[0].label for chain in people}:
             return "caller-has-not-signed"
     return None

@@ -211,6 +211,8 @@ pub struct Tally {
     left_over: u32,
     /// Who vouches for the top-level path.
     top: Vec<Voucher>,
+    /// Whether they have signed it, and not an earlier generation alone.
+    top_signed: bool,
 }
 
 impl Tally {
@@ -221,6 +223,7 @@ impl Tally {
                 *self.vouched.entry(basis).or_default() += 1;
                 if verdict.is_top {
                     self.top = vouchers.to_vec();
+                    self.top_signed = basis != Basis::Earlier;
                 }
             }
             Err(_) => self.left_over += 1,
@@ -234,6 +237,7 @@ impl Tally {
         }
         self.left_over += other.left_over;
         self.top.extend_from_slice(&other.top);
+        self.top_signed |= other.top_signed;
     }
 
     /// Who vouches for the top-level path.
@@ -671,7 +675,7 @@ impl Gate {
             Voucher::Certified { signer, .. } => self.label_with_vote(signer) == Some(caller),
             Voucher::Vendor { .. } | Voucher::Itself => false,
         };
-        self.signers.contains(caller) || tally.top.iter().any(is_caller)
+        self.signers.contains(caller) || tally.top_signed && tally.top.iter().any(is_caller)
     }
 
     /// Whose vote it is. A label is somebody's only below a CA that is asked for votes: another may certify anyone by it.

@@ -234,6 +234,24 @@ fn a_label_of_a_ca_without_votes_is_not_the_callers() {
     }));
 }
 
+/// Who vouched for an earlier generation, and may sign nothing any more, has not signed this one.
+#[test]
+fn a_record_is_no_signature_of_the_callers() {
+    let mut world = system(&[]);
+    world.policy.required = false;
+    world.policy.caller_must_sign = true;
+    world.caller = Some("eve");
+    let eve = vec![certificate("eve", MALLORY, ACME)];
+    world.paths[0].earlier = vec![(NOW - HOUR, vec![By::Person(eve.clone())])];
+    for path in &mut world.paths[1..] {
+        path.signatures.push(by_path(&alice()));
+    }
+    refused(&world, "caller-has-not-signed");
+    accepted(&with(world.clone(), |world| world.paths[0].signatures.push(by_path(&eve))));
+    // G7
+    accepted(&with(world, |world| world.again = true));
+}
+
 /// G6, whether or not closure signatures alone suffice for every path.
 #[test]
 fn who_asks_may_have_signed_the_top_level_path_alone() {
