@@ -9,9 +9,11 @@ use crate::trust::{Activating, NIX_CONF};
 use nixcert_core::NarInfo;
 use nixcert_files::said;
 use nixcert_gate::{
-    Decision, Event, HEAD_BYTES, Lock, LockError, Log, PATHS, Question, Records, RepairError, Repairer,
+    Decision, Event, HEAD_BYTES, Lock, LockError, Log, NAR_BYTES, PATHS, Question, Records, RepairError,
+    Repairer,
 };
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
     let directory = host.activation.as_ref().map_or(Path::new(nixcert_host::RECORDS), |file| &file.records);
     let records = Records::new(directory);
     records.prepare().map_err(Error::new)?;
+    // Before the lock: who sends slowly, or stops, keeps nobody from an activation.
+    let received = receive(&records)?;
     let now = time::now()?;
     let who = format!("a repair for {}, since {now}", caller.user());
     let _lock = Lock::take(&records, &who).map_err(|error| match error {
@@ -67,7 +71,21 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
         }
     };
     let mut run = Run { repairer, log, user: caller.user() };
-    run.all(&mut BufReader::new(io::stdin().lock()))
+    run.all(&mut BufReader::new(received))
+}
+
+/// All of standard input, in a file without a name.
+fn receive(records: &Records) -> Result<File> {
+    let lost = |error: io::Error| Error::new(format!("cannot keep what is sent: {}", said(&error)));
+    let mut file = tempfile::tempfile_in(records.directory()).map_err(lost)?;
+    let length =
+        io::copy(&mut io::stdin().lock().take(NAR_BYTES.saturating_add(1)), &mut file).map_err(lost)?;
+    if length > NAR_BYTES {
+        return Err(Error::refused(format!("more than {NAR_BYTES} bytes were sent"))
+            .help("repair fewer paths at once"));
+    }
+    file.rewind().map_err(lost)?;
+    Ok(file)
 }
 
 fn write(
