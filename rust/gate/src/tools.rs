@@ -3,6 +3,7 @@
 use nixcert_core::StorePath;
 use nixcert_files::{FileError, said};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -146,6 +147,21 @@ pub fn set_profile(path: &StorePath, guard: Guard) -> Result<(), ToolError> {
         }
     }
     run(nix)
+}
+
+/// Whether a path has the program that [`switch`] runs. It is not run, only looked at.
+///
+/// # Errors
+/// [`ToolError::Start`] if it is not there, or no program.
+pub fn is_system(path: &StorePath) -> Result<(), ToolError> {
+    const EXECUTABLE: u32 = 0o111;
+    let program = Path::new(path.as_str()).join(SWITCH);
+    let fault = |error| ToolError::Start { program: program.to_string_lossy().into_owned(), error };
+    let metadata = program.metadata().map_err(fault)?;
+    match metadata.is_file() && metadata.permissions().mode() & EXECUTABLE != 0 {
+        true => Ok(()),
+        false => Err(fault(io::ErrorKind::PermissionDenied.into())),
+    }
 }
 
 /// Run a system's own program for an action, and pass on what it says. Neither Ctrl-C nor a terminal that goes away stops it

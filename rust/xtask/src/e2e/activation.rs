@@ -92,9 +92,14 @@ impl<'a> Site<'a> {
         )
     }
 
+    /// Where the server records what was activated.
+    pub(crate) fn records(&self) -> String {
+        format!("{}/activation", self.state)
+    }
+
     /// The lines of the server's record of what was activated and refused.
     pub(crate) fn log(&self) -> Result<Vec<String>> {
-        let text = self.bed.server.root(&format!("cat {}/activation/log", self.state))?;
+        let text = self.bed.server.root(&format!("cat {}/log", self.records()))?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 

@@ -116,7 +116,7 @@ fn swapped_meanwhile(bed: &Bed) -> Result<Outcome> {
 }
 
 /// An activation that waits at a step, as the command does in builds for tests while there is such a file.
-struct Paused<'a> {
+pub(crate) struct Paused<'a> {
     server: &'a Host,
     pause: String,
     said: &'static str,
@@ -125,7 +125,7 @@ struct Paused<'a> {
 
 impl<'a> Paused<'a> {
     /// Begins one by sudo, and comes back when it waits.
-    fn at(server: &'a Host, step: &str, person: &Person<'_>, top: &str) -> Result<Self> {
+    pub(crate) fn at(server: &'a Host, step: &str, person: &Person<'_>, top: &str) -> Result<Self> {
         let (pause, said) = (format!("/run/nixcert-pause-{step}"), "/tmp/said");
         server.root(&format!("touch {pause}; rm -f {said}"))?;
         activated(server)?;
@@ -153,7 +153,7 @@ impl<'a> Paused<'a> {
     }
 
     /// Lets it go on to its end; whether it succeeded, and what it said.
-    fn go_on(mut self) -> Result<(bool, String)> {
+    pub(crate) fn go_on(mut self) -> Result<(bool, String)> {
         self.server.root(&format!("rm -f {}", self.pause))?;
         let success = self.activation.wait()?.success();
         Ok((success, self.said()?))

@@ -12,6 +12,7 @@ mod activation_people;
 mod activation_process;
 mod activation_repair;
 mod activation_statements;
+mod activation_trouble;
 mod agreement;
 mod attacks;
 mod certificates;
@@ -79,7 +80,8 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(activation_host::CASES)
         .chain(activation_process::CASES)
         .chain(activation_deploy::CASES)
-        .chain(activation_repair::CASES);
+        .chain(activation_repair::CASES)
+        .chain(activation_trouble::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
     {

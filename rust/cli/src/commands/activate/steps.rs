@@ -186,6 +186,11 @@ impl Job {
             return Err(Error::new(format!("{} cannot be kept from being collected: {error}", self.path))
                 .help("nothing was changed"));
         }
+        // What cannot be switched to is not to become the profile either.
+        tools::is_system(&self.path).map_err(|error| {
+            Error::new(format!("{} is not a system: {error}", self.path))
+                .help("nothing was changed; name the top-level path, which has bin/switch-to-configuration")
+        })?;
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::new("interrupted").help("nothing was changed"));
         }
