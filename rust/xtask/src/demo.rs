@@ -7,6 +7,11 @@ use anyhow::{Context, Result, bail};
 use crate::{
     bed::{Bed, Extent},
     cache::Cache,
+    e2e::{
+        forge::Key,
+        systems::{System, doctored},
+        wire::{Client, Flags},
+    },
     host::Host,
     report::{bad, dim, good, strong},
 };
@@ -103,6 +108,8 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
     succeeds(workstation, "alice", &format!("nix store sign -k alice.key {sudo}"))?;
     refused(workstation, "alice", &format!("nix-copy-closure --to alice@server {sudo}"))?;
 
+    activation(&bed, public.trim())?;
+
     chapter("Two people for what matters, and a way back: the server's own policy");
     tell("The administrator writes one; it counts at the next decision, on open connections too:");
     let policy = "version = 1\nrevocation-lists = \"/var/lib/nixcert/revocation\"\n\n[ca.acme-1]\npermitted-names = \
@@ -132,10 +139,77 @@ pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
 
     println!(
         "\n{}",
-        good("Alice's build was accepted while her key was hers, and everything else was refused.")
+        good("What Alice signed was accepted while her key was hers, and everything else was refused.")
     );
     Ok(())
 }
+
+/// The second gate: whoever may add paths cannot make them part of a system.
+fn activation(bed: &Bed, ca: &str) -> Result<()> {
+    let (workstation, server) = (&bed.workstation, &bed.server);
+    chapter("Mallory may import anything, and prepares a sudo for the server's next system");
+    tell("Bob lets Alice vouch for systems, and Mallory import whatever there is.");
+    succeeds(
+        workstation,
+        "bob",
+        "nixcert issue /tmp/alice.request --ca acme --usage import-paths,vouch-for-systems --permit '*' --host server \
+         --yes -o /tmp/alice.certificate.2",
+    )?;
+    quietly(
+        workstation,
+        "alice",
+        "nixcert attach --key alice.secret /tmp/alice.certificate.2 -o alice.systems.key",
+    )?;
+    quietly(workstation, "mallory", "nixcert request --key mallory.secret -o /tmp/mallory.request")?;
+    succeeds(
+        workstation,
+        "bob",
+        "nixcert issue /tmp/mallory.request --ca acme --permit '*' --host server --yes -o /tmp/mallory.certificate",
+    )?;
+    quietly(
+        workstation,
+        "mallory",
+        "nixcert attach --key mallory.secret /tmp/mallory.certificate -o mallory.key",
+    )?;
+    tell(
+        "The server's policy says who may vouch, and sudo that people may ask for an activation, and nothing else:",
+    );
+    let policy = "version = 1\nrevocation-lists = \"/var/lib/nixcert/revocation\"\n\n[ca.acme-1]\npermitted-names = \
+                  [\"*\"]\nusages = [\"import-paths\", \"vouch-for-systems\"]\n\n[activation]\nvotes = 1\n";
+    server.write(POLICY, policy.as_bytes())?;
+    server.write("/etc/sudoers.d/nixcert", SUDOERS.as_bytes())?;
+    server.root("mkdir -p /var/lib/nixcert/revocation; chmod 440 /etc/sudoers.d/nixcert")?;
+    server
+        .configure(&format!("trusted-ca-keys = {ca}\nca-host-name = server\nca-policy-file = {POLICY}\n"))?;
+    succeeds(server, "root", &format!("tail -n 2 {POLICY}; cat /etc/sudoers.d/nixcert"))?;
+
+    let system = System::build(workstation, "alice", "26.05", "")?;
+    tell(
+        "Alice has built a system. Mallory, who has guessed what she will deploy, uploads another sudo under the path",
+    );
+    tell("that hers will have. The import gate lets it in: that is what Mallory's certificate is for.");
+    let sudo = system.part("sudo-1.9.17")?;
+    let mut parcel = doctored(workstation, sudo, "echo doctored > bin/sudo")?;
+    let key = Key::read(workstation, "/home/mallory/mallory.key")?;
+    parcel.info.signatures = vec![key.signature(&parcel.info)];
+    Client::connect(workstation, "mallory", server)?.add(&parcel, Flags::default())?;
+    succeeds(server, "bob", &format!("cat {sudo}/bin/sudo"))?;
+    tell("Alice deploys. Her copy passes over what is valid already; the activation gate does not.");
+    let deploy = format!("nixcert deploy --to alice@server --key alice.systems.key --yes {}", system.top);
+    let (success, text) = shown(workstation, "alice", &deploy)?;
+    if success || !text.contains("not-vouched-for") || !text.contains("mallory") {
+        bail!("this should have been refused, and Mallory named: {deploy}");
+    }
+    println!("{}", bad("# refused"));
+    tell("She repairs what was put in her way, with what she signed:");
+    succeeds(workstation, "alice", &format!("{deploy} --repair"))?;
+    succeeds(server, "bob", &format!("cat {sudo}/bin/sudo; cat /run/current-system/nixos-version"))?;
+    succeeds(server, "root", "cut -c1-200 /var/lib/nixcert/activation/log").map(drop)
+}
+
+/// What the administrator of the server lets people do as root.
+const SUDOERS: &str =
+    "alice,bob,mallory ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair -\n";
 
 fn chapter(title: &str) {
     println!("\n{}", strong(&format!("== {title}")));

@@ -59,7 +59,7 @@ impl<'a> Site<'a> {
             "groupadd --force deployers
              for person in alice bob mallory; do usermod --append --groups deployers $person; done
              mkdir -p {}/revocation
-             rm -rf /nix/var/nix/profiles/system* /boot/entry /run/activated",
+             rm -rf /nix/var/nix/profiles/system* /boot/entry /run/activated /run/current-system",
             site.state
         ))?;
         bed.server.write("/etc/sudoers.d/nixcert", SUDOERS.as_bytes())?;

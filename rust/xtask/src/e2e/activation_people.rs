@@ -5,7 +5,8 @@ use anyhow::{Result, bail};
 use super::{
     Case, Outcome,
     activation::{Person, Site, VOUCHING, activate},
-    pki::certify,
+    pki::{certify, root_ca},
+    policy::{self, ALL_NAMES, POLICY},
     systems::{Standing, System, activated, version},
     tools::says,
 };
@@ -24,6 +25,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "activation/bob-on-top-of-alice-who-retired-is-accepted",
         run: |bed| on_top(bed, Some("--label alice --retired"), true),
     },
+    Case {
+        name: "activation/bob-on-top-of-alice-who-was-compromised-since-is-accepted",
+        run: compromised_since,
+    },
+    Case { name: "activation/bob-on-top-of-alice-whose-ca-is-gone-is-refused", run: ca_is_gone },
     Case {
         name: "activation/bob-on-top-of-alice-who-was-compromised-is-refused",
         run: |bed| on_top(bed, Some("--label alice --compromised-since -1h"), false),
@@ -140,6 +146,57 @@ fn on_top(bed: &Bed, revoke: Option<&str>, good: bool) -> Result<Outcome> {
         bob.deploys(&after.top, "--repair")?.ok()?;
         site.is_active(&after)?;
     }
+    Ok(Outcome::Passed)
+}
+
+/// Alice's key was stolen after her system was activated.
+fn compromised_since(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let alice = site.alice()?;
+    let bob = bob_with_a_laptop(&site)?;
+    let version = version();
+    let before = System::build(alice.host, alice.name, &version, UNSTEADY)?;
+    alice.delivers(&before.top, "")?;
+    site.activates(&alice, &before)?;
+    let change = format!("{UNSTEADY} --argstr change -and-more");
+    let after = System::build(bob.host, bob.name, &version, &change)?;
+    // Seconds are what times are made of.
+    let since = bed.server.root("sleep 1.1; date -u +%FT%TZ; sleep 1.1")?;
+    site.revokes(&format!("--label alice --compromised-since {}", since.trim()))?;
+    bob.delivers(&after.top, "")?;
+    site.activates(&bob, &after)?;
+    Ok(Outcome::Passed)
+}
+
+/// Alice was certified by a CA that the server trusts no more: it could not even be known whether she was revoked.
+fn ca_is_gone(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let other = Site::new(bed, "")?;
+    let server = &bed.server;
+    let alice = other.alice()?;
+    let bob = bob_with_a_laptop(&site)?;
+    let anchors = [root_ca(alice.host, &site.ca)?, root_ca(alice.host, &other.ca)?];
+    let settings = |anchors: &[String]| {
+        format!("trusted-ca-keys = {}\nca-policy-file = {POLICY}\nca-host-name = server\n", anchors.join(" "))
+    };
+    server.configure(&settings(&anchors))?;
+    let table =
+        format!("[ca.{}]\nusages = [\"import-paths\", \"vouch-for-systems\"]\n{ALL_NAMES}\n", other.ca);
+    policy::replace(server, &site.policy("").replace("[activation]", &format!("{table}[activation]")))?;
+    let version = version();
+    let before = System::build(alice.host, alice.name, &version, UNSTEADY)?;
+    alice.delivers(&before.top, "")?;
+    site.activates(&alice, &before)?;
+
+    let change = format!("{UNSTEADY} --argstr change -and-more");
+    let after = System::build(bob.host, bob.name, &version, &change)?;
+    bob.delivers(&after.top, "")?;
+    site.govern("")?;
+    server.configure(&settings(anchors.get(..1).unwrap_or_default()))?;
+    site.refuses(&bob, &after, "not-vouched-for", &[after.part("unsteady-")?, "untrusted-ca"])?;
+    policy::replace(server, &site.policy("").replace("[activation]", &format!("{table}[activation]")))?;
+    server.configure(&settings(&anchors))?;
+    site.activates(&bob, &after)?;
     Ok(Outcome::Passed)
 }
 

@@ -12,6 +12,7 @@ mod activation_people;
 mod activation_process;
 mod activation_repair;
 mod activation_statements;
+mod activation_told;
 mod activation_trouble;
 mod agreement;
 mod attacks;
@@ -25,7 +26,7 @@ mod realisations;
 mod renewal;
 mod revocation;
 mod senders;
-mod systems;
+pub(crate) mod systems;
 mod time;
 mod tools;
 mod votes;
@@ -81,7 +82,8 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(activation_process::CASES)
         .chain(activation_deploy::CASES)
         .chain(activation_repair::CASES)
-        .chain(activation_trouble::CASES);
+        .chain(activation_trouble::CASES)
+        .chain(activation_told::CASES);
     for case in
         cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
     {

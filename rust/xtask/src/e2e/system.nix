@@ -78,6 +78,10 @@ let
             echo "$1" > /boot/entry.new
             mv /boot/entry.new /boot/entry ;;
     esac
+    case $2 in
+        switch | test)
+            ln -sfn "$1" /run/current-system ;;
+    esac
     END
     cat "$scriptPath" >> $out/bin/switch
     chmod 755 $out/bin/switch
