@@ -5,6 +5,7 @@ use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use nixcert_core::{ObjectError, StorePath};
 use nixcert_gate::{CheckError, InProgress, Question, Records, Stage, Verdict, Watcher, check, tools};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,16 @@ pub(crate) fn ask(question: &Question<'_>, path: &StorePath) -> Result<Verdict> 
             | CheckError::Defect => message,
         }
     })
+}
+
+/// From here on, whatever a terminal sends to those who run in it is told to `flag`, and ends or suspends nothing: neither is
+/// an activation left half-way, nor does somebody hold the lock, or a verdict, who has gone for lunch.
+pub(crate) fn not_stopped(flag: &Arc<AtomicBool>) -> Result<()> {
+    for signal in [SIGINT, SIGQUIT, SIGTSTP, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(flag))
+            .map_err(|error| Error::new(format!("cannot be told of signals: {error}")))?;
+    }
+    Ok(())
 }
 
 /// A store path, and nothing in one.

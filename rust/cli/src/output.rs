@@ -7,6 +7,8 @@ use nixcert_files::{self as files, Access, Existing};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 /// The version of everything that `--json` prints.
@@ -53,6 +55,23 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 /// A remark on standard error about something that may be a mistake.
 pub(crate) fn warn(text: impl std::fmt::Display) {
     anstream::eprintln!("{NOTE}warning:{NOTE:#} {}", printable(&text.to_string()));
+}
+
+/// How long to wait for somebody to read what they asked for: a line that was lost for a moment.
+const READING: Duration = Duration::from_secs(10);
+
+/// Write it all; but not to who does not read. For those who hold what others wait for.
+pub(crate) fn tell(text: Vec<u8>, mut to: impl Write + Send + 'static) -> Result<()> {
+    let (done, told) = channel();
+    thread::spawn(move || {
+        let _ = done.send(to.write_all(&text).and_then(|()| to.flush()));
+    });
+    match told.recv_timeout(READING) {
+        Ok(written) => Ok(written?),
+        Err(_) => {
+            Err(Error::new("nobody reads what is said here").help("run it again, and read what it says"))
+        }
+    }
 }
 
 /// Something that takes a second or two, shown while it lasts, if anyone watches.
@@ -142,6 +161,20 @@ mod tests {
     fn attackers_move_no_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\r\u{7}\u{9b}c\u{202e}d\né"), "a?[2Jb???c?d\né");
         assert_eq!(shorten("abc\ndef", 5), "abc?d…");
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_waited_for() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let more_than_a_pipe_holds = vec![b'a'; 4 << 20];
+        let error = tell(more_than_a_pipe_holds, writer).unwrap_err();
+        assert_eq!(error.message(), "nobody reads what is said here");
+        drop(reader);
+
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let read = thread::spawn(move || std::io::read_to_string(&mut reader).unwrap().len());
+        tell(vec![b'a'; 4 << 20], writer).unwrap();
+        assert_eq!(read.join().unwrap(), 4 << 20);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where programs are looked for: NixOS's, Nix's own installer's, and other systems'. Only root can write to any of them.
 const PATH: &str = "/run/current-system/sw/bin:/run/wrappers/bin:/nix/var/nix/profiles/default/bin:\
@@ -24,8 +24,12 @@ pub const ROOT: &str = "/nix/var/nix/gcroots/nixcert-activating";
 /// The program of a system that makes it the running one, and what is booted.
 const SWITCH: &str = "bin/switch-to-configuration";
 
-/// How long to wait for what a program said last, when it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to wait for what a program said last, when it has ended; and how long while nothing of it is written.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Parts of what a program says, of at most 4 KiB each, that wait for who reads: past 16 MiB they are left out.
+const WAITING: usize = 4096;
 
 /// Settings with which Nix neither fetches nor builds.
 const NOTHING_NEW: &[&str] =
@@ -176,29 +180,79 @@ pub fn switch(path: &StorePath, action: &str) -> Result<ExitStatus, ToolError> {
     let mut switch = command(&program);
     switch.arg(action).process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = switch.spawn().map_err(fault)?;
-    let (ended, all_ended) = channel();
-    let (out, err, err_ended) = (child.stdout.take(), child.stderr.take(), ended.clone());
-    thread::spawn(move || pass_on(out, io::stdout(), &ended));
-    thread::spawn(move || pass_on(err, io::stderr(), &err_ended));
+    let (told, telling) = channel();
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    pass_on(out, io::stdout(), told.clone());
+    pass_on(err, io::stderr(), told);
     let status = child.wait().map_err(fault)?;
-    // What it has started and left running may still hold its output.
-    let _ = all_ended.recv_timeout(LAST_WORDS).and_then(|()| all_ended.recv_timeout(LAST_WORDS));
+    last_words(&telling);
     Ok(status)
 }
 
-/// Everything, also where nobody listens any more.
-fn pass_on(from: Option<impl Read>, mut to: impl Write, ended: &Sender<()>) {
+/// Everything, whether or not anybody listens: who reads slowly, or has stopped to, does not keep it from going on. `told`
+/// hears of each part, until there are no more.
+fn pass_on(from: Option<impl Read + Send + 'static>, mut to: impl Write + Send + 'static, told: Sender<()>) {
     let Some(mut from) = from else { return };
-    let mut buffer = [0; 4096];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                let _ = to.write_all(buffer.get(..count).unwrap_or_default()).and_then(|()| to.flush());
+    let (give, take) = sync_channel::<Vec<u8>>(WAITING);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    let _ = give.try_send(buffer.get(..count).unwrap_or_default().to_owned());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
         }
+    });
+    thread::spawn(move || {
+        for part in take {
+            let _ = to.write_all(&part).and_then(|()| to.flush());
+            let _ = told.send(());
+        }
+    });
+}
+
+/// Wait while something is written. What a program has started and left running may still hold its output.
+fn last_words(telling: &Receiver<()>) {
+    let begun = Instant::now();
+    while begun.elapsed() < LAST_WORDS && telling.recv_timeout(SILENCE).is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_stopped_reading_stops_nothing() {
+        let (unread, to) = io::pipe().unwrap();
+        let (from, mut says) = io::pipe().unwrap();
+        let (told, telling) = channel();
+        pass_on(Some(from), to, told);
+        // More than both pipes hold, and than what waits between them.
+        says.write_all(&vec![b'a'; 32 << 20]).unwrap();
+        drop(says);
+        let begun = Instant::now();
+        last_words(&telling);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(unread);
     }
-    let _ = ended.send(());
+
+    #[test]
+    fn who_reads_gets_everything() {
+        let (mut read, to) = io::pipe().unwrap();
+        let (from, mut says) = io::pipe().unwrap();
+        let (told, telling) = channel();
+        pass_on(Some(from), to, told);
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            read.read_to_end(&mut all).map(|_| all.len()).unwrap()
+        });
+        says.write_all(&vec![b'a'; 1 << 20]).unwrap();
+        drop(says);
+        last_words(&telling);
+        assert_eq!(reader.join().unwrap(), 1 << 20);
+    }
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod steps;
 
-use super::check_closure::text;
 use crate::caller::Caller;
 use crate::error::{Answer, Result};
 use crate::gate;
@@ -40,11 +39,15 @@ pub(crate) fn run(args: &ActivateArgs) -> Result {
     let host = Activating::on_host(Path::new(NIX_CONF))?;
     let job = Job::new(path, args.action, caller, host, None)?;
     let verdict = job.ask()?;
-    text::write(&verdict, job.policy_file(), false)?;
     match &verdict.outcome {
-        Ok(leave) => job.carry_out("activate", &verdict, Some(leave)),
+        Ok(leave) => {
+            job.tell(&verdict)?;
+            job.carry_out("activate", &verdict, Some(leave))
+        }
         Err(_) => {
+            // Also if nobody reads the answer.
             job.log("refuse", &verdict, None)?;
+            job.tell(&verdict)?;
             Ok(Answer::No)
         }
     }

@@ -1,7 +1,6 @@
 //! `nixcert override`: past the gate, by root with full rights.
 
 use super::activate::steps::{Action, Job};
-use super::check_closure::text;
 use crate::caller::Caller;
 use crate::error::{Answer, Error, Result};
 use crate::gate;
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &OverrideArgs) -> Result {
         return Err(Error::new("the gate has nothing against it, so there is nothing to override")
             .help(format!("nixcert activate {} {}", args.path, args.action.name())));
     }
-    text::write(&verdict, job.policy_file(), false)?;
+    job.tell(&verdict)?;
     match confirm(args.yes)? {
         true => job.carry_out("override", &verdict, None),
         false => Ok(Answer::No),

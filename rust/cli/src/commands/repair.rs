@@ -2,8 +2,8 @@
 
 use crate::caller::Caller;
 use crate::error::{Answer, Error, Result};
-use crate::gate::Waiting;
-use crate::output::{ACCEPTED, REFUSED, printable};
+use crate::gate::{self, Waiting};
+use crate::output::{self, ACCEPTED, REFUSED, printable};
 use crate::time;
 use crate::trust::{Activating, NIX_CONF};
 use nixcert_core::NarInfo;
@@ -13,9 +13,10 @@ use nixcert_gate::{
     Repairer,
 };
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Replace the contents of valid paths by those that people signed
 ///
@@ -49,7 +50,9 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
         LockError::Taken(_) => Error::new(error).help("wait for it to end"),
         LockError::File(error) => error.into(),
     })?;
-    let waiting = Waiting::new(Arc::default());
+    let cancelled = Arc::new(AtomicBool::new(false));
+    gate::not_stopped(&cancelled)?;
+    let waiting = Waiting::new(Arc::clone(&cancelled));
     let question = Question {
         trust: &host.trust,
         activation: host.activation.as_ref(),
@@ -70,7 +73,7 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
             );
         }
     };
-    let mut run = Run { repairer, log, user: caller.user() };
+    let mut run = Run { repairer, log, user: caller.user(), cancelled: &cancelled };
     run.all(&mut BufReader::new(received))
 }
 
@@ -103,6 +106,7 @@ struct Run<'a> {
     repairer: Repairer<'a>,
     log: Log,
     user: &'a str,
+    cancelled: &'a AtomicBool,
 }
 
 impl Run<'_> {
@@ -110,6 +114,9 @@ impl Run<'_> {
         let mut answer = Answer::Yes;
         let mut count = 0_usize;
         while let Some(head) = head(stream)? {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(Error::new("interrupted").help("paths before this one were dealt with"));
+            }
             count += 1;
             if count > PATHS {
                 return Err(Error::new(format!("more than {PATHS} paths were sent")));
@@ -160,7 +167,7 @@ impl Run<'_> {
                 (Answer::No, format!("{REFUSED}not replaced{REFUSED:#} ({code}): {}", printable(&message)))
             }
         };
-        writeln!(anstream::stdout().lock(), "{path}: {text}")?;
+        output::tell(format!("{path}: {text}\n").into_bytes(), anstream::stdout())?;
         Ok(answer)
     }
 

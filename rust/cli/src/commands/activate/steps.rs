@@ -7,18 +7,20 @@ use crate::gate::{self, Waiting};
 use crate::output;
 use crate::time;
 use crate::trust::Activating;
-use nixcert_core::StorePath;
+use nixcert_core::{Instant, StorePath};
 use nixcert_gate::tools::{self, Guard, ToolError};
 use nixcert_gate::{
     Event, InProgress, Leave, Lock, LockError, Log, Meta, Question, Records, RecordsError, Verdict,
     this_process,
 };
 use nixcert_store::Store;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How long a verdict holds: an hour, in which the contents of any system can be read.
+const VERDICT_SECONDS: u64 = 60 * 60;
 
 /// What `switch-to-configuration` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -112,10 +114,7 @@ impl Job {
         reason: Option<String>,
     ) -> Result<Self> {
         let cancelled = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&cancelled))
-                .map_err(|error| Error::new(format!("cannot be told of signals: {error}")))?;
-        }
+        gate::not_stopped(&cancelled)?;
         let directory =
             host.activation.as_ref().map_or(Path::new(nixcert_host::RECORDS), |file| &file.records);
         let records = Records::new(directory);
@@ -158,6 +157,13 @@ impl Job {
         verdict
     }
 
+    /// The verdict, to who asked; who does not read it holds nobody else up.
+    pub(crate) fn tell(&self, verdict: &Verdict) -> Result<()> {
+        let mut text = Vec::new();
+        text::write_to(&mut text, verdict, self.policy_file(), false)?;
+        output::tell(text, anstream::stdout())
+    }
+
     /// A line in both logs.
     pub(crate) fn log(&self, event: &str, verdict: &Verdict, message: Option<&str>) -> Result<()> {
         let sentence = verdict.refusals().first().map(|refusal| text::sentence(refusal, self.policy_file()));
@@ -193,6 +199,10 @@ impl Job {
         })?;
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::new("interrupted").help("nothing was changed"));
+        }
+        if leave.is_some() && !holds(verdict.judged, time::now()?) {
+            return Err(Error::new(format!("what was judged at {} is too long ago", verdict.judged))
+                .help("nothing was changed; ask again"));
         }
         self.log(event, verdict, None)?;
         self.announce()?;
@@ -277,6 +287,12 @@ impl Job {
     }
 }
 
+/// Whether a verdict still holds. Meanwhile a deadline may have passed, or a list been installed; and who is asked to wait for
+/// what another says could wait as long as they like.
+fn holds(judged: Instant, now: Instant) -> bool {
+    now.seconds().checked_sub(judged.seconds()).is_some_and(|age| age <= VERDICT_SECONDS)
+}
+
 impl Drop for Job {
     fn drop(&mut self) {
         if let Err(error) = tools::unroot() {
@@ -288,4 +304,19 @@ impl Drop for Job {
 fn unusable(error: RecordsError) -> Error {
     Error::new(format!("the records of activations cannot be used: {error}"))
         .help("correct that as root; nothing was changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_not_kept_for_later() {
+        let at = |seconds| Instant::from_seconds(seconds).unwrap();
+        assert!(holds(at(1_000_000), at(1_000_000)));
+        assert!(holds(at(1_000_000), at(1_000_000 + VERDICT_SECONDS)));
+        assert!(!holds(at(1_000_000), at(1_000_001 + VERDICT_SECONDS)));
+        // The clock was set back: nobody knows how long ago it is.
+        assert!(!holds(at(1_000_000), at(999_999)));
+    }
 }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::output::{ACCEPTED, HELP, REFUSED, printable};
 use nixcert_core::{Basis, ClosureSignature, GateRefusal, Instant};
 use nixcert_gate::{LeftOver, ReasonText, Refusal, Verdict};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// How many paths are told of where not all is asked for.
@@ -15,7 +15,16 @@ const REASONS: usize = 4;
 
 /// The verdict, on standard output. `policy` is the file that it is by.
 pub(crate) fn write(verdict: &Verdict, policy: Option<&Path>, explain: bool) -> Result<()> {
-    let mut out = anstream::stdout().lock();
+    Ok(write_to(&mut anstream::stdout().lock(), verdict, policy, explain)?)
+}
+
+/// The verdict, in colours.
+pub(crate) fn write_to(
+    out: &mut impl Write,
+    verdict: &Verdict,
+    policy: Option<&Path>,
+    explain: bool,
+) -> io::Result<()> {
     let path = &verdict.path;
     match verdict.refusals() {
         [] => writeln!(out, "{path}: {ACCEPTED}accepted{ACCEPTED:#} ({})", printable(&grounds(verdict)))?,
