@@ -105,6 +105,10 @@ impl From<FileError> for Error {
             }
             io::ErrorKind::IsADirectory => Some("name a file in it"),
             io::ErrorKind::PermissionDenied => Some("check who owns it, and its mode"),
+            io::ErrorKind::FileTooLarge => Some("is it the right file?"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("make room on that disk, and try again")
+            }
             _ => None,
         };
         let message = Self::new(&error);

@@ -69,15 +69,20 @@ impl Nix {
 
     fn failed(what: &str, said: &str) -> Error {
         let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("warning:")).collect();
-        let error = Error::new(format!("'nix {what}' failed: {}", lines.join("\n")));
-        // Said by Nix up to 2.16.
-        if said.contains("not privileged to add signatures") {
-            error.help(
-                "the daemon of so old a Nix takes signatures only from trusted users: run it as root there",
-            )
+        let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        // The first was said by Nix up to 2.16.
+        let help = if has(&["not privileged to add signatures"]) {
+            "the daemon of so old a Nix takes signatures only from trusted users: run it as root there"
+        } else if has(&["SSH connection", "Could not resolve hostname"]) {
+            "try it by hand: ssh USER@HOST"
+        } else if has(&["is not valid", "don't know how to build"]) {
+            "build it, or copy it to that store, and try again: nix copy --to URL PATH"
+        } else if has(&["Cannot parse Nix store", "don't know how to open Nix store"]) {
+            "name a store as Nix does: ssh-ng://USER@HOST, file:///DIRECTORY"
         } else {
-            error.help("run 'nix' by hand to see whether this user may ask that store")
-        }
+            "run 'nix' by hand to see whether this user may ask that store"
+        };
+        Error::new(format!("'nix {what}' failed: {}", lines.join("\n"))).help(help)
     }
 
     /// What the store knows of these paths; or of all, with the argument `--all`. Nix 2.8 and later are understood.

@@ -47,8 +47,9 @@ impl NixConf {
         if depth > INCLUDE_DEPTH {
             return Err(fault("files include each other too deeply".to_owned()).help("take the circle out"));
         }
-        let text = String::from_utf8(files::read(path, FILE_BYTES)?)
-            .map_err(|_| fault("it is not text (UTF-8)".to_owned()))?;
+        let text = String::from_utf8(files::read(path, FILE_BYTES)?).map_err(|_| {
+            fault("it is not text (UTF-8)".to_owned()).help("name a file like /etc/nix/nix.conf")
+        })?;
         for (index, line) in text.split('\n').enumerate() {
             let code = line.split('#').next().unwrap_or_default();
             let tokens: Vec<&str> = code.split([' ', '\t', '\r']).filter(|token| !token.is_empty()).collect();

@@ -147,17 +147,20 @@ fn show(before: &Held, after: &Held, changes: &Changes) -> Result<()> {
 
 fn line(package: &Package) -> String {
     let Package { package, before, after, vouched_before, vouched_after } = package;
-    let versions = |all: &[String]| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+    let versions = |all: &[String]| {
+        let named: Vec<&str> = all.iter().map(String::as_str).filter(|version| !version.is_empty()).collect();
+        if named.is_empty() { "no version".to_owned() } else { named.join(", ") }
+    };
     match (before.is_empty(), after.is_empty()) {
         (true, _) => format!("{package}  {}: {}", versions(after), names(vouched_after)),
         (false, true) => format!("{package}  {}: {}", versions(before), names(vouched_before)),
-        (false, false) => format!(
-            "{package}  {} -> {}: {} -> {}",
-            versions(before),
-            versions(after),
-            names(vouched_before),
-            names(vouched_after)
-        ),
+        (false, false) => {
+            let what = match before == after {
+                true => format!("{}, made anew", versions(after)),
+                false => format!("{} -> {}", versions(before), versions(after)),
+            };
+            format!("{package}  {what}: {} -> {}", names(vouched_before), names(vouched_after))
+        }
     }
 }
 
@@ -169,6 +172,22 @@ fn names<'a>(who: impl IntoIterator<Item = &'a who::Who>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_without_a_version_are_named_all_the_same() {
+        let package = |before: &[&str], after: &[&str]| Package {
+            package: "etc".to_owned(),
+            before: before.iter().map(|&version| version.to_owned()).collect(),
+            after: after.iter().map(|&version| version.to_owned()).collect(),
+            vouched_before: [].into(),
+            vouched_after: [].into(),
+        };
+        let said = |before: &[&str], after: &[&str]| line(&package(before, after));
+        assert_eq!(said(&["1"], &["2"]), "etc  1 -> 2: nobody yet -> nobody yet");
+        assert_eq!(said(&["1"], &["1"]), "etc  1, made anew: nobody yet -> nobody yet");
+        assert_eq!(said(&[""], &[""]), "etc  no version, made anew: nobody yet -> nobody yet");
+        assert_eq!(said(&[], &["", "2"]), "etc  2: nobody yet");
+    }
 
     #[test]
     fn places() {

@@ -64,7 +64,12 @@ pub(crate) fn run(args: &PushArgs) -> Result {
     } else {
         pushed.show(&args.to);
     }
-    Ok(if lacks_top { Answer::No } else { Answer::Yes })
+    match lacks_top {
+        true if args.json => Ok(Answer::No),
+        true => Err(Error::refused(format!("{} has no path '{}'", args.to, held.top))
+            .help(format!("copy it first, then push again: nix copy --to {} {}", args.to, held.top))),
+        false => Ok(Answer::Yes),
+    }
 }
 
 /// Nix takes other words for stores too, which here are mistakes.
@@ -166,8 +171,13 @@ impl Pushed {
             }
         }
         match added {
-            0 => output::note(format_args!("{to} lacked no signature of the paths that it has")),
-            _ => output::note(format_args!("{added} signatures of {to_paths} paths were added to {to}")),
+            0 => output::note(format_args!(
+                "no signatures were added to {to}: the paths that it has lack none"
+            )),
+            1 => output::note(format_args!("1 signature was added to {to}")),
+            _ => output::note(format_args!(
+                "{added} signatures were added to {to} (paths that got some: {to_paths})"
+            )),
         }
     }
 }
