@@ -5,8 +5,11 @@ use crate::nix::Nix;
 use nixcert_core::StorePath;
 use nixcert_files::said;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
-use std::process::{ChildStdin, Command, Output, Stdio};
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+/// Most that a host says: its gate explains 1,000 paths, in some 10 MB.
+const SAID: u64 = 64 << 20;
 
 /// How a host is reached.
 #[derive(Clone, Debug)]
@@ -141,9 +144,11 @@ impl Remote {
         let (output, written) = std::thread::scope(|scope| {
             // Beside, since it may answer before it has read all.
             let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut stdin| write(&mut stdin)));
-            (child.wait_with_output(), writer.join())
+            (output(&mut child), writer.join())
         });
-        let output = output.map_err(|error| no_ssh(&error))?;
+        let output = output.map_err(|error| {
+            Error::new(format!("cannot read what '{}' says: {}", self.target, said(&error)))
+        })?;
         self.connected(output.status.code())?;
         // Its own answer says more than that it stopped reading.
         match written {
@@ -173,6 +178,25 @@ impl Remote {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// What a program says, up to its end: or it is ended, if it says more than [`SAID`].
+fn output(child: &mut Child) -> io::Result<Output> {
+    fn all(from: Option<impl Read>) -> io::Result<Vec<u8>> {
+        from.map_or(Ok(Vec::new()), |from| nixcert_files::read_from(from, SAID))
+    }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = std::thread::scope(|scope| {
+        let stderr = scope.spawn(move || all(stderr));
+        let stdout = all(stdout);
+        if stdout.is_err() {
+            // It may have gone already.
+            let _ = child.kill();
+        }
+        (stdout, stderr.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+    });
+    let status = child.wait()?;
+    Ok(Output { status, stdout: stdout?, stderr: stderr? })
 }
 
 /// Whether somebody can answer: then sudo may ask for a password.
@@ -215,6 +239,23 @@ mod tests {
             assert!(Remote::parse(bad, &[]).is_err(), "{bad}");
         }
         assert!(Remote::parse("web-1", &["Port 22".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_host_that_never_ends_is_not_listened_to() {
+        let run = |script: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            output(&mut shell.spawn().unwrap())
+        };
+        assert_eq!(run("cat /dev/zero").unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(run("exec cat /dev/zero >&2").unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let said = run("echo out; echo err >&2; exit 3").unwrap();
+        assert_eq!(
+            (said.stdout.as_slice(), said.stderr.as_slice()),
+            (b"out\n".as_slice(), b"err\n".as_slice())
+        );
+        assert_eq!(said.status.code(), Some(3));
     }
 
     #[test]
