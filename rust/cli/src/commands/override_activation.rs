@@ -11,9 +11,9 @@ use std::path::Path;
 
 /// Activate a path that the gate refuses
 ///
-/// For the day on which nobody who counts can sign. Says what the gate has against it, asks, and writes down who did it and
-/// why. What is activated so is vouched for by nobody, now or later: the next deployment must vouch for all of it. Who may run
-/// this by sudo is root: no sudo rule should name it.
+/// For the day on which nobody who counts can sign. Says what the gate has against it, asks if it runs on a terminal, and
+/// writes down who did it and why. What is activated so is vouched for by nobody, now or later: the next deployment must vouch
+/// for all of it. Who may run this by sudo is root: no sudo rule should name it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -29,7 +29,7 @@ pub(crate) struct OverrideArgs {
     /// Why, for the logs
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
-    /// Do not ask
+    /// Do not ask on a terminal either
     #[arg(short, long)]
     yes: bool,
 }

@@ -12,11 +12,13 @@ use nixcert_gate::{
     Decision, Event, HEAD_BYTES, Lock, LockError, Log, NAR_BYTES, PATHS, Question, Records, RepairError,
     Repairer,
 };
+use rustix::fs::fstatvfs;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Replace the contents of valid paths by those that people signed
 ///
@@ -73,22 +75,50 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
             );
         }
     };
-    let mut run = Run { repairer, log, user: caller.user(), cancelled: &cancelled };
+    let begun = Instant::now();
+    let mut run = Run { repairer, log, user: caller.user(), cancelled: &cancelled, begun };
     run.all(&mut BufReader::new(received))
 }
+
+/// What stays free where records are, in bytes: for twice the largest, and the log. What is sent is anybody's who may call this.
+const RESERVE: u64 = 128 << 20;
+
+/// How much is received before it is asked again what is free.
+const PART: u64 = 1 << 20;
+
+/// How long others are kept waiting. Who sends more sends the rest again.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// All of standard input, in a file without a name.
 fn receive(records: &Records) -> Result<File> {
     let lost = |error: io::Error| Error::new(format!("cannot keep what is sent: {}", said(&error)));
     let mut file = tempfile::tempfile_in(records.directory()).map_err(lost)?;
-    let length =
-        io::copy(&mut io::stdin().lock().take(NAR_BYTES.saturating_add(1)), &mut file).map_err(lost)?;
-    if length > NAR_BYTES {
-        return Err(Error::refused(format!("more than {NAR_BYTES} bytes were sent"))
-            .help("repair fewer paths at once"));
-    }
+    keep(&mut io::stdin().lock(), &mut file, |file| {
+        let free = fstatvfs(file)?;
+        Ok(free.f_bavail.saturating_mul(free.f_frsize))
+    })?;
     file.rewind().map_err(lost)?;
     Ok(file)
+}
+
+fn keep(from: &mut impl Read, to: &mut File, free: impl Fn(&File) -> io::Result<u64>) -> Result<()> {
+    let lost = |error: io::Error| Error::new(format!("cannot keep what is sent: {}", said(&error)));
+    let mut length = 0_u64;
+    loop {
+        if free(to).map_err(lost)? < RESERVE.saturating_add(PART) {
+            return Err(Error::new("there is no room for what is sent, where records of activations are")
+                .help("free some, or repair fewer paths at once; nothing was changed"));
+        }
+        let part = io::copy(&mut from.take(PART), to).map_err(lost)?;
+        length = length.saturating_add(part);
+        if length > NAR_BYTES {
+            return Err(Error::refused(format!("more than {NAR_BYTES} bytes were sent"))
+                .help("repair fewer paths at once"));
+        }
+        if part < PART {
+            return Ok(());
+        }
+    }
 }
 
 fn write(
@@ -107,6 +137,7 @@ struct Run<'a> {
     log: Log,
     user: &'a str,
     cancelled: &'a AtomicBool,
+    begun: Instant,
 }
 
 impl Run<'_> {
@@ -116,6 +147,10 @@ impl Run<'_> {
         while let Some(head) = head(stream)? {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(Error::new("interrupted").help("paths before this one were dealt with"));
+            }
+            if self.begun.elapsed() > LONGEST {
+                return Err(Error::new("it took too long, and others wait")
+                    .help("paths before this one were dealt with: send the others again"));
             }
             count += 1;
             if count > PATHS {
@@ -178,7 +213,10 @@ impl Run<'_> {
 
 /// The next narinfo, up to a blank line; none at the end.
 fn head(stream: &mut impl BufRead) -> Result<Option<String>> {
-    let fault = |problem: &str| Error::refused(format!("what was sent is not a path's narinfo: {problem}"));
+    let fault = |problem: &str| {
+        Error::refused(format!("what was sent is not a path's narinfo: {problem}"))
+            .help("'nixcert deploy --repair' sends what is needed")
+    };
     let lost = |error: io::Error| Error::new(format!("cannot read standard input: {}", said(&error)));
     let mut bytes = Vec::new();
     loop {
@@ -209,6 +247,21 @@ fn skip(stream: &mut impl Read, bytes: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_leaves_room_for_records() {
+        let sent = vec![b'a'; 3 * (1 << 20) + 5];
+        let room = |length: u64| {
+            let mut file = tempfile::tempfile().unwrap();
+            let full = RESERVE + length;
+            let free = |file: &File| Ok(full - file.metadata()?.len());
+            let kept = keep(&mut sent.as_slice(), &mut file, free);
+            kept.map(|()| file.metadata().unwrap().len())
+        };
+        assert_eq!(room(4 * PART).unwrap(), sent.len() as u64);
+        assert!(room(4 * PART - 1).unwrap_err().message().contains("no room"));
+        assert!(room(0).unwrap_err().message().contains("no room"));
+    }
 
     #[test]
     fn heads_end_with_a_blank_line() {

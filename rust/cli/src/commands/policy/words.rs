@@ -214,6 +214,18 @@ fn of_activation(rules: &Activation, how: &ActivationFile) -> Vec<String> {
         VerifyContents::Never => "contents are not read again: the store's database is believed".into(),
         VerifyContents::Always => "the contents of every path are read, and compared".into(),
     });
+    // G7
+    let freed: Vec<&str> = [
+        (matches!(rules.closure_signature, ClosureRule::Required), "without a closure signature in force"),
+        (rules.caller_must_sign, "without the signature of who asks"),
+    ]
+    .into_iter()
+    .filter_map(|(asked, freed)| asked.then_some(freed))
+    .collect();
+    if !freed.is_empty() {
+        sentences
+            .push(format!("what was activated here before may be activated again {}", freed.join(" and ")));
+    }
     sentences.push(format!("what was activated is recorded in '{}'", how.records.display()));
     sentences
 }
