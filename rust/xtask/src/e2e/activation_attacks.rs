@@ -66,6 +66,7 @@ fn attack(bed: &Bed, part: &str, script: Option<&str>) -> Result<Outcome> {
             let words = ["(not-vouched-for)", part, "mallory"];
             is_refusal(&output, &system.top, code)?;
             says(&output.text, &words)?;
+            says(&output.text, &["--repair replaces"])?;
             site.refuses(&alice, &system, code, &words)?;
             if bed.server.root("test ! -e /run/doctored").is_err() {
                 bail!("something of the doctored {part} was run");

@@ -193,6 +193,8 @@ fn sudo_rule(bed: &Bed) -> Result<Outcome> {
     for arguments in [
         format!("override {top} switch --reason because"),
         "revocation reset".to_owned(),
+        "revocation install /tmp/list".to_owned(),
+        "revocation install - --nix-conf /tmp/nix.conf".to_owned(),
         format!("--help activate {top}"),
         format!("check-closure {top}"),
     ] {
@@ -216,11 +218,14 @@ fn sudo_rule(bed: &Bed) -> Result<Outcome> {
         }
     }
     server.root(&format!("ln -sfn {top} /tmp/link"))?;
-    for path in ["/tmp/link", "/tmp", "/nix/store", "/nix/store/..", "nixos-system-web-1", "''", "-"] {
+    let inside =
+        [format!("{top}/"), format!("{top}/sw"), format!("{top}/../../../tmp"), top.replace("/nix", "/nix/")];
+    let others = ["/tmp/link", "/tmp", "/nix/store", "/nix/store/..", "nixos-system-web-1", "''", "-"];
+    for path in others.into_iter().chain(inside.iter().map(String::as_str)) {
         let output =
             server.run_as(mallory.name, &format!("sudo -n /usr/bin/nixcert activate {path} switch"))?;
-        if output.success {
-            bail!("this did something: {}\n{}", output.command, output.text);
+        if output.code != Some(2) {
+            bail!("this was taken for a store path: {}\n{}", output.command, output.text);
         }
     }
     if !activated(server)?.is_empty() || Standing::of(server)? != (Standing { boot: None, profile: None }) {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::{
     Case, Outcome,
-    activation::{Person, Site, VOUCHING, activate},
+    activation::{Person, Site, VOUCHING, activate, is_refusal},
     pki::{certify, root_ca},
     policy::{self, ALL_NAMES, POLICY},
     systems::{Standing, System, activated, version},
@@ -103,7 +103,10 @@ fn caller(bed: &Bed, who: &'static str) -> Result<Outcome> {
     // What sudo says of who asks is not what the asker says.
     let line = format!("SUDO_USER=alice USER=alice sudo -n /usr/bin/nixcert activate {} switch", system.top);
     let output = bed.server.run_as(bob.name, &line)?;
-    super::activation::is_refusal(&output, &system.top, "caller-has-not-signed")?;
+    is_refusal(&output, &system.top, "caller-has-not-signed")?;
+    // Nor does root sign by being root.
+    let output = activate(&bed.server, "root", &system.top, "switch")?;
+    is_refusal(&output, &system.top, "caller-has-not-signed")?;
     site.govern("")?;
     site.activates(&bob, &system)?;
     Ok(Outcome::Passed)

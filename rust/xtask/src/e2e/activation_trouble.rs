@@ -8,8 +8,8 @@ use super::{
     activation_host::{delivered, imported},
     activation_process::Paused,
     forge::Key,
-    systems::{Standing, activated},
-    tools::{log_lines, says},
+    systems::{Standing, System, activated, version},
+    tools::{copy_closure, log_lines, says},
     wire::Client,
 };
 use crate::bed::Bed;
@@ -32,6 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "activation/system-without-a-switch-script-is-told-of", run: no_script },
     Case { name: "activation/reason-with-a-line-break-is-one-line", run: line_break },
     Case { name: "activation/junk-hides-no-signature", run: junk },
+    Case { name: "activation/signatures-that-are-full-are-got-rid-of", run: full },
     Case { name: "activation/path-that-is-not-there-is-refused", run: not_there },
 ];
 
@@ -238,6 +239,32 @@ fn junk(bed: &Bed) -> Result<Outcome> {
         client.add_signatures(&system.top, signatures)?;
     }
     site.activates(&alice, &system)?;
+    Ok(Outcome::Passed)
+}
+
+/// Mallory fills all the room that there is for signatures of Alice's system. She takes it away, and brings it again.
+fn full(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let [alice, mallory] = [site.alice()?, site.mallory()?];
+    let server = &bed.server;
+    let system = System::build(alice.host, alice.name, &version(), "")?;
+    alice.does(&format!("nix store sign -k {} --recursive {}", alice.key, system.top))?.ok()?;
+    copy_closure(alice.host, alice.name, server, &system.top)?.ok()?;
+    let mut client = Client::connect(mallory.host, mallory.name, server)?;
+    for power in (5..24).rev() {
+        // As much as there is room for.
+        let _ = client.add_signatures(&system.top, &[format!("junk:{}", "a".repeat(1 << power))]);
+    }
+    let output = alice.deploys(&system.top, "")?;
+    if output.success || !activated(server)?.is_empty() {
+        bail!("there was room after all: {}", output.text);
+    }
+    says(&output.text, &["too many signatures"])?;
+    server
+        .run_as(alice.name, &format!("rm -rf ~/.local/state/nixcert; nix-store --delete {}", system.top))?
+        .ok()?;
+    alice.deploys(&system.top, "")?.ok()?;
+    site.is_active(&system)?;
     Ok(Outcome::Passed)
 }
 
