@@ -30,7 +30,8 @@ Examples:
   nixcert deploy --to alice@web-1 -k alice.nixcert.key -- --flake .#web-1
   nixcert deploy --to bob@web-1 -k bob.nixcert.key --co-sign /nix/store/…-nixos-system-web-1-25.11
 
-On the host, these lines of sudoers let people do it (the gate decides, not sudo):
+On the host, these lines of sudoers let people do it (the gate decides, not sudo;
+on NixOS, nixcert is in /run/current-system/sw/bin):
   %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *
   %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert repair -
   %deployers ALL=(root) NOPASSWD: /usr/bin/nixcert revocation install -
