@@ -73,6 +73,9 @@ impl Nix {
         // The first was said by Nix up to 2.16.
         let help = if has(&["not privileged to add signatures"]) {
             "the daemon of so old a Nix takes signatures only from trusted users: run it as root there"
+        } else if has(&["too many signatures"]) {
+            "somebody has filled it with signatures, which nobody can take away: give up what keeps the path there (of yours, \
+             a link below ~/.local/state/nixcert/deploy), delete it (nix-store --delete PATH), and try again"
         } else if has(&["SSH connection", "Could not resolve hostname"]) {
             "try it by hand: ssh USER@HOST"
         } else if has(&["is not valid", "don't know how to build"]) {

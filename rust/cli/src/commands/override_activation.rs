@@ -11,9 +11,9 @@ use std::path::Path;
 
 /// Activate a path that the gate refuses
 ///
-/// For the day on which nobody who counts can sign. Says what the gate has against it, asks if it runs on a terminal, and
-/// writes down who did it and why. What is activated so is vouched for by nobody, now or later: the next deployment must vouch
-/// for all of it. Who may run this by sudo is root: no sudo rule should name it.
+/// For the day on which nobody who counts can sign. Says what the gate has against it, asks, and writes down who did it and
+/// why. What is activated so is vouched for by nobody, now or later: the next deployment must vouch for all of it. Who may run
+/// this by sudo is root: no sudo rule should name it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -29,7 +29,7 @@ pub(crate) struct OverrideArgs {
     /// Why, for the logs
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
-    /// Do not ask on a terminal either
+    /// Do not ask
     #[arg(short, long)]
     yes: bool,
 }
@@ -51,10 +51,14 @@ pub(crate) fn run(args: &OverrideArgs) -> Result {
     }
 }
 
-/// The reason is there already; on a terminal, a last look at what the gate says.
+/// A last look at what the gate says.
 fn confirm(yes: bool) -> Result<bool> {
-    if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if yes {
         return Ok(true);
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Error::new("nobody is there to ask whether it is to be activated all the same")
+            .help("run it on a terminal, or say --yes; nothing was changed"));
     }
     let mut stderr = io::stderr().lock();
     write!(stderr, "{}", printable("Activate it although nobody vouches for it? [y/N] "))?;

@@ -244,7 +244,14 @@ fn overridden(bed: &Bed) -> Result<Outcome> {
         bail!("root did not have to say why: {}", output.text);
     }
     activated(server)?;
-    server.run_as("root", &format!("nixcert override {top} switch --reason 'the CA burned down'"))?.ok()?;
+    let output =
+        server.run_as("root", &format!("nixcert override {top} switch --reason 'the CA burned down'"))?;
+    if output.success || !output.text.contains("say --yes") {
+        bail!("nobody was asked, and it was done: {}", output.text);
+    }
+    server
+        .run_as("root", &format!("nixcert override {top} switch --yes --reason 'the CA burned down'"))?
+        .ok()?;
     site.is_active(&system)?;
     let record = site.log()?.last().cloned().unwrap_or_default();
     says(&record, &[top, "override", "the CA burned down"])?;

@@ -207,8 +207,17 @@ impl Job {
         self.log(event, verdict, None)?;
         self.announce()?;
         Step::Announced.pause();
-        if let Some(leave) = leave.filter(|_| self.action.activates()) {
-            self.record(leave)?;
+        if let Some(leave) = leave.filter(|_| self.action.activates())
+            && let Err(error) = self.record(leave)
+        {
+            // Nothing has begun, so nothing was interrupted.
+            let _ = self.log(
+                &format!("{event}-end"),
+                verdict,
+                Some("nothing was changed: it could not be recorded"),
+            );
+            InProgress::remove(&self.records)?;
+            return Err(error);
         }
         Step::Recorded.pause();
         let done = self.act();

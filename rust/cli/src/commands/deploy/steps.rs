@@ -18,6 +18,7 @@ use nixcert_core::{StorePath, package_of};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 
 /// Longest revocation list, as 'nixcert revocation install' takes it.
 const LIST_BYTES: u64 = 64 << 20;
@@ -53,15 +54,17 @@ impl<'a> Steps<'a> {
     }
 
     pub(crate) fn deploy(&mut self, system: StorePath) -> Result {
+        check_is_system(&system)?;
         let local = Nix::new(None);
         let mut held = Held::read(&local, system.clone())?;
         if self.sign(&local, &held)? {
             held = Held::read(&local, system.clone())?;
         }
+        // First: where a host lacks lists that it asks for, it takes no path either.
+        self.revocation_lists()?;
         self.copy(&system)?;
         self.step(&format!("bringing signatures to {}", self.remote.target()));
         push(&held, &self.remote.nix())?.show(&self.remote.url());
-        self.revocation_lists()?;
         self.root(&system)?;
 
         self.step("asking the gate of the host");
@@ -264,6 +267,18 @@ impl<'a> Steps<'a> {
 }
 
 /// What sudo says of itself.
+/// What no host could switch to is not worth signing. What is not here cannot be looked at.
+fn check_is_system(system: &StorePath) -> Result<()> {
+    let here = Path::new(system.as_str());
+    if here.exists() && !here.join("bin/switch-to-configuration").exists() {
+        return Err(Error::refused(format!(
+            "'{system}' is not a system: it has no bin/switch-to-configuration"
+        ))
+        .help("name the top-level path: what 'nixos-rebuild build' links to as ./result"));
+    }
+    Ok(())
+}
+
 fn is_sudo(said: &str) -> bool {
     said.lines().any(|line| line.starts_with("sudo: ") || line.contains("is not allowed to execute"))
 }
