@@ -6,6 +6,7 @@ pub(crate) mod remote;
 mod repair;
 mod steps;
 
+use super::activate::steps::Action;
 use crate::commands::closure::held::resolve;
 use crate::commands::closure::sign::{ChoiceArgs, host_pattern};
 use crate::error::{Error, Result};
@@ -76,30 +77,6 @@ pub(crate) struct DeployArgs {
     /// Build it first: what nixos-rebuild build is given
     #[arg(last = true, value_name = "NIXOS-REBUILD ARGUMENT")]
     rebuild: Vec<OsString>,
-}
-
-/// As of switch-to-configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Action {
-    /// Run it now, and after the next start
-    Switch,
-    /// Run it after the next start
-    Boot,
-    /// Run it until the next start
-    Test,
-    /// Say what would be changed
-    DryActivate,
-}
-
-impl Action {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Switch => "switch",
-            Self::Boot => "boot",
-            Self::Test => "test",
-            Self::DryActivate => "dry-activate",
-        }
-    }
 }
 
 pub(crate) fn run(args: &DeployArgs) -> Result {
