@@ -58,11 +58,12 @@ pub(crate) fn ask(question: &Question<'_>, path: &StorePath) -> Result<Verdict> 
         let message = Error::new(format!("cannot tell about {path}: {error}"));
         match error {
             CheckError::Cancelled => message.help("nothing was changed; ask again"),
-            CheckError::Store(_)
-            | CheckError::Object(_)
-            | CheckError::Records(_)
-            | CheckError::Order(_)
-            | CheckError::Defect => message,
+            CheckError::Records(_) => {
+                message.help("ask as root, who may read them: sudo nixcert check-closure")
+            }
+            CheckError::Store(_) | CheckError::Object(_) | CheckError::Order(_) | CheckError::Defect => {
+                message
+            }
         }
     })
 }

@@ -87,6 +87,7 @@ pub fn check(question: &Question<'_>, top: &StorePath) -> Result<Verdict, CheckE
     let records = question.activation.map(|activation| Records::new(&activation.records));
     let history = match records.map_or_else(|| Ok(History::default()), |records| records.read()) {
         Ok(history) => history,
+        Err(error) if error.is_denied() => return Err(error.into()),
         Err(error) => return early(closure.len(), Refusal::RecordsUnreadable(error.to_string())),
     };
     let top_object = object(&entry)?;

@@ -319,6 +319,16 @@ pub enum RecordsError {
     File(#[from] FileError),
 }
 
+impl RecordsError {
+    /// Whether it is the asker who may not look, rather than the records that are no good.
+    pub(crate) fn is_denied(&self) -> bool {
+        match self {
+            Self::File(error) => error.error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Untrusted { .. } | Self::Form { .. } => false,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {

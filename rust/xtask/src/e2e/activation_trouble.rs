@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "activation/nobody-listens-is-old-or-new", run: nobody_listens },
     Case { name: "activation/no-room-for-records-changes-nothing", run: no_room },
     Case { name: "activation/records-that-others-may-write-are-refused", run: writable_records },
+    Case { name: "activation/records-that-only-root-may-read-are-told-of", run: roots_records },
     Case { name: "activation/damaged-record-is-told-of", run: damaged_record },
     Case { name: "activation/switch-script-that-fails-is-told-of", run: failing_script },
     Case { name: "activation/system-without-a-switch-script-is-told-of", run: no_script },
@@ -88,6 +89,24 @@ fn nobody_listens(bed: &Bed) -> Result<Outcome> {
             bail!("with `{ending}`, it was interrupted: {said}");
         }
     }
+    Ok(Outcome::Passed)
+}
+
+/// Who may not read the records cannot tell; root can.
+fn roots_records(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let (server, records) = (&bed.server, site.records());
+    let (alice, system) = delivered(&site, "")?;
+    site.activates(&alice, &system)?;
+    let asks = format!("nixcert check-closure {}", system.top);
+    server.run_as("bob", &asks)?.ok()?;
+    server.root(&format!("chmod 700 {records}"))?;
+    let output = server.run_as("bob", &asks)?;
+    if output.code != Some(2) {
+        bail!("bob, who may not read the records, could tell: {}", output.text);
+    }
+    says(&output.text, &["ermission denied", "sudo nixcert check-closure"])?;
+    server.run_as("root", &asks)?.ok()?;
     Ok(Outcome::Passed)
 }
 
