@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = &[
 pub(crate) const VOUCHING: &str = "--usage import-paths,vouch-for-systems --permit '*' --host '*'";
 
 /// What the administrator of the server lets people do.
-pub(crate) const SUDOERS: &str = "%deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair *, \
+pub(crate) const SUDOERS: &str = "%deployers ALL=(root) NOPASSWD: /usr/bin/nixcert activate *, /usr/bin/nixcert repair -, \
                        /usr/bin/nixcert revocation install -\n";
 
 /// A CA of the case's own, which the server trusts to certify people who vouch for systems, and the server's records.
