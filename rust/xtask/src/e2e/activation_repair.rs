@@ -195,9 +195,15 @@ fn of_a_user(bed: &Bed) -> Result<Outcome> {
         bail!("this should not have been done: {}", output.text);
     }
     says(&output.text, &["only root"])?;
+    // Neither would the sudo rule let her name a file, nor does the command take one from root.
     let output = bed.server.run_as(alice.name, "sudo -n /usr/bin/nixcert repair /tmp/sent")?;
-    if output.code != Some(2) {
+    if output.success {
         bail!("a file of the caller's was read: {}", output.text);
+    }
+    says(&output.text, &["a password is required"])?;
+    let output = bed.server.run_as("root", "/usr/bin/nixcert repair /tmp/sent")?;
+    if output.code != Some(2) {
+        bail!("a file was read: {}", output.text);
     }
     Ok(Outcome::Passed)
 }
