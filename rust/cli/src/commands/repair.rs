@@ -47,7 +47,7 @@ pub(crate) fn run(_: &RepairArgs) -> Result {
     // Before the lock: who sends slowly, or stops, keeps nobody from an activation.
     let received = receive(&records)?;
     let now = time::now()?;
-    let who = format!("a repair for {}, since {now}", caller.user());
+    let who = format!("a repair for {}, since {now}, process {}", caller.user(), std::process::id());
     let _lock = Lock::take(&records, &who).map_err(|error| match error {
         LockError::Taken(_) => Error::new(error).help("wait for it to end"),
         LockError::File(error) => error.into(),

@@ -119,7 +119,8 @@ impl Job {
             host.activation.as_ref().map_or(Path::new(nixcert_host::RECORDS), |file| &file.records);
         let records = Records::new(directory);
         records.prepare().map_err(unusable)?;
-        let who = format!("{} of {path} for {}, since {}", action.name(), caller.user(), time::now()?);
+        let (user, pid) = (caller.user(), std::process::id());
+        let who = format!("{} of {path} for {user}, since {}, process {pid}", action.name(), time::now()?);
         let lock = Lock::take(&records, &who).map_err(|error| match error {
             LockError::Taken(_) => Error::new(error).help("wait for it to end"),
             LockError::File(error) => error.into(),
