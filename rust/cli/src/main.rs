@@ -1,6 +1,7 @@
 //! `nixcert`: certificates for signing Nix packages.
 //!
-//! A thin reader of `nixcert-core` and `nixcert-issue`: it parses arguments, reads files, shows answers.
+//! A thin reader of the libraries: it parses arguments, reads files, shows answers. `nixcert-core` judges, `nixcert-issue` signs,
+//! `nixcert-host` and `nixcert-gate` are what a host keeps and does.
 
 mod caller;
 mod carrier;

@@ -45,7 +45,8 @@ pub const LIST_BYTES: usize = 64 << 20;
 /// holds what a delegate says, and whoever has stolen the delegate's key may say much.
 pub const DELEGATE_LIST_BYTES: usize = 1 << 20;
 
-/// How far a list's issue time may be ahead of what the host knows of the time, in seconds: a day (FORMAT L10, T1).
+/// How far a list's issue time, or a closure signature's signing time, may be ahead of what the host knows of the time, in
+/// seconds: a day (FORMAT L10, T1, G4).
 pub const LIST_AHEAD: u64 = 86_400;
 
 /// Most votes that a policy can ask for (FORMAT P6).

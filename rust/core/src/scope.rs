@@ -27,12 +27,33 @@ pub(crate) fn valid_at(certificates: &[Certificate<'_>], at: u64) -> bool {
 
 /// D4, kind 3 of the constraints.
 pub(crate) fn check_host(certificate: &Certificate<'_>, host: Option<&HostName>) -> Result<(), ScopeError> {
-    let mut patterns = certificate.hosts.iter().filter_map(|item| HostPattern::parse(item).ok());
+    match admission(certificate.hosts.iter(), host) {
+        Admission::Admitted => Ok(()),
+        Admission::Another(host) => Err(ScopeError::Host(host)),
+        Admission::Unnamed => Err(ScopeError::HostNameNotConfigured),
+    }
+}
+
+/// What host patterns say of a host.
+pub(crate) enum Admission {
+    /// One admits it.
+    Admitted,
+    /// None does.
+    Another(String),
+    /// They ask for a name, and it has none.
+    Unnamed,
+}
+
+/// K5: whether host patterns, in a certificate or a statement, admit a host.
+pub(crate) fn admission<'a>(patterns: impl Iterator<Item = &'a [u8]>, host: Option<&HostName>) -> Admission {
+    let mut patterns = patterns.filter_map(|item| HostPattern::parse(item).ok());
     match host {
-        Some(host) if patterns.any(|pattern| pattern.matches(host.as_str().as_bytes())) => Ok(()),
-        Some(host) => Err(ScopeError::Host(host.to_string())),
+        Some(host) if patterns.any(|pattern| pattern.matches(host.as_str().as_bytes())) => {
+            Admission::Admitted
+        }
+        Some(host) => Admission::Another(host.to_string()),
         // K5: "A host without one satisfies only the pattern *, which every host satisfies."
-        None if patterns.any(|pattern| pattern.is_any()) => Ok(()),
-        None => Err(ScopeError::HostNameNotConfigured),
+        None if patterns.any(|pattern| pattern.is_any()) => Admission::Admitted,
+        None => Admission::Unnamed,
     }
 }

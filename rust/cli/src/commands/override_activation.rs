@@ -2,7 +2,7 @@
 
 use super::activate::steps::{Action, Job};
 use crate::caller::Caller;
-use crate::error::{Answer, Error, Result};
+use crate::error::{Error, Result};
 use crate::gate;
 use crate::output::printable;
 use crate::trust::{Activating, NIX_CONF};
@@ -45,16 +45,14 @@ pub(crate) fn run(args: &OverrideArgs) -> Result {
             .help(format!("nixcert activate {} {}", args.path, args.action.name())));
     }
     job.tell(&verdict)?;
-    match confirm(args.yes)? {
-        true => job.carry_out("override", &verdict, None),
-        false => Ok(Answer::No),
-    }
+    confirm(args.yes)?;
+    job.carry_out("override", &verdict, None)
 }
 
 /// A last look at what the gate says.
-fn confirm(yes: bool) -> Result<bool> {
+fn confirm(yes: bool) -> Result<()> {
     if yes {
-        return Ok(true);
+        return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Error::new("nobody is there to ask whether it is to be activated all the same")
@@ -65,5 +63,8 @@ fn confirm(yes: bool) -> Result<bool> {
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Error::refused("declined; nothing was changed")),
+    }
 }

@@ -7,8 +7,8 @@ use crate::closure::{ClosureName, Statement};
 use crate::judge::{Good, Vouched, check_label, decode_payload, split_signature, verify_chain};
 use crate::limits::{CHECKED_SIGNATURES, CLOSURE_SIGNATURES_TOLD, LIST_AHEAD};
 use crate::object::shorten;
-use crate::pattern::HostPattern;
 use crate::reason::Reason;
+use crate::scope::{Admission, admission};
 use crate::trust::{Anchors, HostName};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,7 +153,7 @@ impl Gate {
         if ahead || chain.certificates()?.iter().any(outlived) {
             return Err(ClosureReason::InTheFuture { signed: statement.signed, at });
         }
-        // "the same statement again is fine"
+        // G5: "or the statement is, byte for byte, the newest of those"
         let same = |last: &Statement| last.to_bytes().is_ok_and(|last| last == bytes);
         match last {
             Some(last) if statement.signed <= last.signed && !same(last) => {
@@ -212,13 +212,11 @@ impl Chains {
     }
 }
 
-/// G4: "its hosts admit this one (K5)"
+/// G4: "the statement's hosts admit this one (K5)"
 fn check_statement_host(statement: &Statement, host: Option<&HostName>) -> Result<(), ClosureReason> {
-    let mut patterns = statement.hosts.iter().filter_map(|item| HostPattern::parse(item.as_bytes()).ok());
-    match host {
-        Some(host) if patterns.any(|pattern| pattern.matches(host.as_str().as_bytes())) => Ok(()),
-        Some(host) => Err(ClosureReason::AnotherHost(host.to_string())),
-        None if patterns.any(|pattern| pattern.is_any()) => Ok(()),
-        None => Err(ClosureReason::HostNameNotConfigured),
+    match admission(statement.hosts.iter().map(String::as_bytes), host) {
+        Admission::Admitted => Ok(()),
+        Admission::Another(host) => Err(ClosureReason::AnotherHost(host)),
+        Admission::Unnamed => Err(ClosureReason::HostNameNotConfigured),
     }
 }

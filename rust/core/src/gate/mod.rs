@@ -166,7 +166,7 @@ impl Gate {
         trust.policy = trust.policy.without_audit();
         trust.public_keys = PublicKeys::default();
         let top_trust = trust.clone();
-        // G2 (b): "a plain key that the activation policy names"; never `trusted-public-keys`
+        // G2 (b): "D5, with vendors in the place of trusted public keys"
         trust.public_keys = rules.vendors.clone();
         let mut gate = Self {
             trust,
@@ -295,12 +295,12 @@ impl Gate {
         Err(unvouched)
     }
 
-    /// G2 (e): "nobody who vouched for it then is revoked as compromised since before that"
+    /// G2 (e): "whoever vouched for it then … is not revoked as compromised since that activation or earlier"
     fn still_vouched(&self, earlier: &Earlier<'_>, is_top: bool) -> Result<Arc<[Voucher]>, Reason> {
         let times = Times::valid_object(self.times.now, earlier.activated);
         let inquiry = Inquiry { times, ..self.top_inquiry(&self.trust) };
         let still = |recorded: &Recorded<'_>| match recorded {
-            // "The top-level path is never accepted by (a) or (b)"
+            // "nor by (e) if it was then"
             Recorded::Itself | Recorded::Vendor { .. } if is_top => Err(Reason::NoSignatures),
             Recorded::Itself => Ok(Voucher::Itself),
             Recorded::Vendor { name, key } => Ok(Voucher::Vendor { name: (*name).to_owned(), key: *key }),
@@ -309,6 +309,7 @@ impl Gate {
                 Ok(Voucher::Certified { name: (*name).to_owned(), signer })
             }
         };
+        // "Somebody must have vouched for it, and all of them are asked."
         if earlier.vouchers.is_empty() {
             return Err(Reason::NoSignatures);
         }

@@ -7,6 +7,7 @@ use super::vendors::Known;
 use crate::error::{Error, Result};
 use crate::output::{self, Table};
 use crate::rewrap::{is_signature_by, leaf_of};
+use nixcert_core::limits::LIST_AHEAD;
 use nixcert_core::{Instant, Statement};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -73,14 +74,11 @@ fn objection(signed: &Signed, signer: &Signer, now: Instant) -> Option<&'static 
         return Some("the certificate has expired");
     }
     // G4: "at most a day after now"
-    if signed.statement.signed.seconds() > now.seconds().saturating_add(A_DAY) {
+    if signed.statement.signed.seconds() > now.seconds().saturating_add(LIST_AHEAD) {
         return Some("it says that it will be signed in the future");
     }
     None
 }
-
-/// In seconds.
-const A_DAY: u64 = 86_400;
 
 /// Her own newest statement about this very closure, if it is for all these hosts, and counts for now.
 pub(crate) fn own(

@@ -53,7 +53,7 @@ impl Answer {
             Some(0 | 1) => {}
             Some(127) => {
                 return Err(fault("it has no command 'nixcert'".to_owned())
-                    .help("the gate is part of the host: see 'Activation' in README"));
+                    .help("the gate is part of the host: see 'Deploying a system' in README"));
             }
             Some(_) | None => return Err(fault(shorten(said.trim(), 1000))),
         }
