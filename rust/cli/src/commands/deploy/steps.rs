@@ -228,7 +228,7 @@ impl<'a> Steps<'a> {
                 "it may have gone on: look at /run/current-system there, and run this again; it is {system}"
             ))),
             Some(status) => Err(Error::new(format!("the activation ended with status {status}"))
-                .help("see above; the next start of the host says whether it is the old system or the new one")),
+                .help("see above how far it came; 'readlink -f /nix/var/nix/profiles/system' there says what the host boots")),
         }
     }
 
@@ -266,7 +266,6 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// What sudo says of itself.
 /// What no host could switch to is not worth signing. What is not here cannot be looked at.
 fn check_is_system(system: &StorePath) -> Result<()> {
     let here = Path::new(system.as_str());
@@ -279,6 +278,7 @@ fn check_is_system(system: &StorePath) -> Result<()> {
     Ok(())
 }
 
+/// What sudo says of itself.
 fn is_sudo(said: &str) -> bool {
     said.lines().any(|line| line.starts_with("sudo: ") || line.contains("is not allowed to execute"))
 }
