@@ -10,6 +10,8 @@ use crate::{
     host::{Host, Recipe},
     network::Switch,
     nix_build::{self, Optimise},
+    nix_source::Nix,
+    plugin,
     products::{self, Profile},
     report::{Step, sentence},
     roots::{self, Release},
@@ -22,7 +24,7 @@ pub(crate) const PEOPLE: [&str; 3] = ["alice", "bob", "mallory"];
 pub(crate) struct Bed {
     /// Where people build: stock Nix of Debian 13, in daemon and commands.
     pub(crate) workstation: Host,
-    /// Where they copy to: Nix with the patches.
+    /// Where they copy to: the Nix that is tested.
     pub(crate) server: Host,
     /// Hosts that only tests need.
     more: Option<More>,
@@ -37,6 +39,15 @@ struct More {
     clock: Result<(), String>,
 }
 
+/// How a Nix asks for certificates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seam {
+    /// It has the patches.
+    Patches,
+    /// It has none, and loads the plugin.
+    Plugin,
+}
+
 /// How many hosts are wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -48,20 +59,25 @@ pub(crate) enum Extent {
 
 impl Bed {
     /// Makes what the hosts are made of, as far as it is not in the cache, and boots them.
-    pub(crate) fn boot(cache: &Cache, scratch: &Path, extent: Extent) -> Result<Self> {
+    pub(crate) fn boot(cache: &Cache, scratch: &Path, extent: Extent, nix: &Nix, seam: Seam) -> Result<Self> {
         let root = roots::root(cache, Release::Trixie)?;
-        let patched = match nix_build::full(cache, &root, Optimise::No)? {
-            Some(build) => build,
-            None => nix_build::base(cache, &root, Optimise::No)?,
-        }
-        .layer();
+        let builder = roots::root(cache, nix.supported.builder())?;
+        let tested = match seam {
+            Seam::Patches => {
+                vec![nix_build::build(cache, nix, nix_build::Extent::Full, Optimise::No)?.layer()]
+            }
+            Seam::Plugin => {
+                let stock = nix_build::build(cache, nix, nix_build::Extent::Stock, Optimise::No)?;
+                vec![plugin::layer(cache, nix, &stock)?, stock.layer()]
+            }
+        };
         let command = products::command(cache, Profile::Dev)?;
         let others = (extent == Extent::All)
             .then(|| [Release::Testing, Release::Bookworm].map(|release| roots::root(cache, release)));
-        let clock = match extent {
-            Extent::All => clock::layer(cache, &root),
+        let [clock, tested_clock] = [&root, &builder].map(|root| match extent {
+            Extent::All => clock::layer(cache, root),
             Extent::Two => Err(anyhow::anyhow!("the hosts of the demo have no clock of their own")),
-        };
+        });
 
         let step = Step::start("Booting the hosts");
         let switch = Switch::start()?;
@@ -70,17 +86,25 @@ impl Bed {
             host.configure("")?;
             Ok::<_, anyhow::Error>(host)
         };
-        let clock_layer = clock.as_deref().ok();
-        let workstation =
-            boot("workstation", 1, &root, [&*command].into_iter().chain(clock_layer).collect())?;
-        let layers = [&*command, &*patched].into_iter().chain(clock_layer).collect();
-        let server = boot("server", 2, &root, layers)?;
+        let boot_tested = |name: &str, number| {
+            let layers = [&*command].into_iter().chain(tested.iter().map(|layer| &**layer));
+            let layers = layers.chain(tested_clock.as_deref().ok()).collect();
+            let host = Host::boot(scratch, &switch, &Recipe { name, number, root: &builder, layers })?;
+            if seam == Seam::Plugin {
+                host.use_plugin();
+            }
+            host.configure("")?;
+            Ok::<_, anyhow::Error>(host)
+        };
+        let layers = [&*command].into_iter().chain(clock.as_deref().ok()).collect();
+        let workstation = boot("workstation", 1, &root, layers)?;
+        let server = boot_tested("server", 2)?;
         server.start_sshd()?;
         workstation.may_log_in(&server, &PEOPLE)?;
 
         let mut more = None;
         if let Some([testing, bookworm]) = others {
-            let laptop = boot("laptop", 6, &root, vec![&command, &patched])?;
+            let laptop = boot_tested("laptop", 6)?;
             laptop.start_sshd()?;
             laptop.may_log_in(&server, &PEOPLE)?;
             workstation.may_log_in(&laptop, &PEOPLE)?;
@@ -96,14 +120,15 @@ impl Bed {
             let said = |result: Result<Host>| result.map_err(|error| sentence(&error));
             let testing = said(sender("testing", 4, testing));
             let bookworm = said(sender("bookworm", 5, bookworm));
-            let clock = clock.map(drop).map_err(|error| sentence(&error));
+            let clock = clock.and(tested_clock).map(drop).map_err(|error| sentence(&error));
             more = Some(More { laptop, stock, testing, bookworm, clock });
         }
         step.done();
+        println!("server: {}", server.root("nix --version")?.trim());
         Ok(Self { workstation, server, more, _switch: switch })
     }
 
-    /// Another machine to build on, with a store of its own, and Nix with the patches.
+    /// Another machine to build on, with a store of its own, and the Nix that is tested.
     pub(crate) fn laptop(&self) -> Result<&Host> {
         Ok(&self.more()?.laptop)
     }
@@ -118,6 +143,7 @@ impl Bed {
         let more = self.more()?;
         Ok(match release {
             Release::Trixie => Ok(&self.workstation),
+            Release::TestingBuilder => Err("that is where Nix is built; nobody sends from there"),
             Release::Testing => more.testing.as_ref().map_err(String::as_str),
             Release::Bookworm => more.bookworm.as_ref().map_err(String::as_str),
         })

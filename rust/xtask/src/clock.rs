@@ -26,14 +26,14 @@ pub(crate) const ENVIRONMENT: [&str; 6] = [
     "TZ=UTC",
 ];
 
-/// The library, as a tree to be laid over this root, which must be a Debian 13.
+/// The library, as a tree to be laid over this root.
 pub(crate) fn layer(cache: &Cache, root: &Path) -> Result<PathBuf> {
     let name = root.file_name().unwrap_or_default().to_string_lossy();
     cache.entry("clock", &Key::of([&name, SCRIPT]), |directory| {
         let step = Step::start("Fetching libfaketime");
         let downloads = cache.place("downloads/clock")?;
         let binds = [(directory, "/build"), (downloads.as_path(), "/var/cache/apt/archives")];
-        step.run(&mut inside(root, Access::Read, &binds, SCRIPT), &cache.log("clock")?)?;
+        step.run(&mut inside(root, &[], Access::Read, &binds, SCRIPT), &cache.log("clock")?)?;
         step.done();
         Ok(())
     })

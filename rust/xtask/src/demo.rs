@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    bed::{Bed, Extent},
+    bed::{Bed, Extent, Seam},
     cache::Cache,
     e2e::{
         forge::Key,
@@ -13,6 +13,7 @@ use crate::{
         wire::{Client, Flags},
     },
     host::Host,
+    nix_source::Nix,
     report::{bad, dim, good, strong},
 };
 
@@ -21,7 +22,7 @@ const POLICY: &str = "/etc/nix/ca-policy.toml";
 
 /// Tells the story. It fails where something does not happen as told.
 pub(crate) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
-    let bed = Bed::boot(cache, scratch, Extent::Two)?;
+    let bed = Bed::boot(cache, scratch, Extent::Two, &Nix::debian()?, Seam::Patches)?;
     let (workstation, server) = (&bed.workstation, &bed.server);
 
     chapter("Bob makes a CA, and the server's administrator trusts it");

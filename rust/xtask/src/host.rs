@@ -4,7 +4,7 @@
 //! network, users, daemon, sshd and syslogd. What it writes goes to a tmpfs and ends with the test bed.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -18,6 +18,8 @@ use anyhow::{Context, Result, bail};
 use crate::{
     clock,
     network::{Switch, address},
+    plugin,
+    roots::escape,
 };
 
 /// How long a command on a host may take, in seconds.
@@ -46,6 +48,8 @@ pub(crate) struct Host {
     /// What the daemon was started with: nix.conf, and whose clock.
     conf: RefCell<(String, Clock)>,
     services: RefCell<Vec<Child>>,
+    /// Whether its Nix loads the plugin.
+    plugin: Cell<bool>,
 }
 
 /// By whose clock a daemon goes.
@@ -125,6 +129,7 @@ impl Host {
             daemon: RefCell::default(),
             conf: RefCell::default(),
             services: RefCell::default(),
+            plugin: Cell::default(),
         };
         switch.plug(pid, recipe.number)?;
         host.service("busybox syslogd -n -O /var/log/messages")?;
@@ -170,6 +175,11 @@ impl Host {
         Ok(())
     }
 
+    /// From the next configuration on, Nix loads the plugin, and the daemon has the plugin's store.
+    pub(crate) fn use_plugin(&self) {
+        self.plugin.set(true);
+    }
+
     /// Writes nix.conf and starts the daemon, or starts it again if the settings are others than before.
     pub(crate) fn configure(&self, settings: &str) -> Result<()> {
         self.configure_with(settings, Clock::Machine)
@@ -179,7 +189,8 @@ impl Host {
     pub(crate) fn configure_with(&self, settings: &str, clock: Clock) -> Result<()> {
         let conf = format!(
             "experimental-features = nix-command ca-derivations\nbuild-users-group = nixbld\nsandbox = false\n\
-             substituters =\ncores = 1\n{settings}"
+             substituters =\ncores = 1\n{}{settings}",
+            if self.plugin.get() { plugin::SETTING } else { "" }
         );
         let conf = (conf, clock);
         if self.daemon.borrow().is_some() && *self.conf.borrow() == conf {
@@ -202,6 +213,9 @@ impl Host {
         let mut words = vec!["/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root"];
         if clock == Clock::Host {
             words.extend(clock::ENVIRONMENT);
+        }
+        if self.plugin.get() {
+            words.push(plugin::ENVIRONMENT);
         }
         words.push("nix-daemon");
         let child = self.enter(&words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
@@ -330,11 +344,6 @@ impl Drop for Host {
             let _ = child.wait();
         }
     }
-}
-
-/// In overlayfs options a colon separates, a comma ends, and a backslash escapes.
-fn escape(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
 }
 
 /// Sets a host up from inside its namespaces: `$0` its name, `$1` where its root is to be, `$2` the overlay's options.

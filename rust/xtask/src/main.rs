@@ -11,21 +11,30 @@ mod isolate;
 mod leftovers;
 mod network;
 mod nix_build;
+mod nix_source;
+mod patches;
+mod plugin;
 mod prerequisites;
 mod products;
 mod report;
 mod roots;
+mod supported;
 mod tally;
 mod upstream;
 mod workspace;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{
+    bed::Seam,
     cache::{Cache, WhenBusy},
+    nix_source::Nix,
     products::Profile,
     report::bad,
     tally::Tally,
@@ -50,8 +59,19 @@ enum Chore {
         /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
+        /// Test with the Nix in this directory instead of Debian 13's: a clone of its repository, at any supported version
+        #[arg(long, value_name = "DIRECTORY")]
+        nix_source: Option<PathBuf>,
+        /// Of the end-to-end cases, run those with Nix as it is and the plugin, and not those with the patches
+        #[arg(long)]
+        plugin: bool,
         #[command(flatten)]
         bed: BedArguments,
+    },
+    /// The patch series: which there are, and whether one fits and works
+    Patches {
+        #[command(subcommand)]
+        what: PatchesChore,
     },
     /// Measure, and print a table (needs root on Debian)
     Bench {
@@ -70,6 +90,31 @@ enum Chore {
         /// Where to: gets include/nixcert.hh, lib/libnixcert.a and lib/pkgconfig/nixcert.pc
         #[arg(long, value_name = "DIRECTORY")]
         prefix: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum PatchesChore {
+    /// List the releases of Nix that have a series
+    List,
+    /// Say which series fits a source tree of Nix; build it with that series, and run what tests Nix (needs root on Debian)
+    Check {
+        /// A clone of Nix's repository, or another source tree; it is not changed
+        #[arg(long, value_name = "DIRECTORY")]
+        nix_source: PathBuf,
+        /// Say which series fits, and build nothing
+        #[arg(long)]
+        fit_only: bool,
+        #[command(flatten)]
+        bed: BedArguments,
+    },
+    /// Run all of upstream's tests on Nix as it is and with the patches, and compare (needs root on Debian)
+    Compare {
+        /// Compare with the Nix in this directory instead of Debian 13's
+        #[arg(long, value_name = "DIRECTORY")]
+        nix_source: Option<PathBuf>,
+        #[command(flatten)]
+        bed: BedArguments,
     },
 }
 
@@ -101,21 +146,45 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Demo { bed } => {
             in_the_bed(*bed, |cache, scratch| demo::run(cache, scratch).map(|()| ExitCode::SUCCESS))
         }
-        Chore::Test { only, bed } => in_the_bed(*bed, |cache, scratch| {
+        Chore::Test { only, nix_source, plugin, bed } => in_the_bed(*bed, |cache, scratch| {
+            let nix = nix(cache, scratch, nix_source.as_deref())?;
             let mut tally = Tally::default();
             if only.is_none() {
                 workspace::run(cache, &mut tally)?;
-                upstream::run(cache, scratch, &mut tally)?;
             }
             if only.as_deref().is_none_or(|text| "leftovers".contains(text)) {
                 leftovers::run(cache, &mut tally)?;
             }
-            e2e::run(cache, scratch, only.as_deref(), &mut tally)?;
+            match (only.as_deref(), plugin) {
+                (None, _) => patches::test(cache, scratch, &nix, &mut tally)?,
+                (only, true) => e2e::run(cache, scratch, &nix, Seam::Plugin, only, &mut tally)?,
+                (only, false) => e2e::run(cache, scratch, &nix, Seam::Patches, only, &mut tally)?,
+            }
             if tally.is_empty() {
                 bail!("no test's name contains that");
             }
             Ok(tally.report())
         }),
+        Chore::Patches { what: PatchesChore::List } => patches::list().map(|()| ExitCode::SUCCESS),
+        Chore::Patches { what: PatchesChore::Check { nix_source, fit_only, bed } } => {
+            in_the_bed(*bed, |cache, scratch| {
+                let Some(nix) = patches::fit(cache, scratch, nix_source)? else {
+                    return Ok(ExitCode::FAILURE);
+                };
+                if *fit_only {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let mut tally = Tally::default();
+                patches::test(cache, scratch, &nix, &mut tally)?;
+                Ok(tally.report())
+            })
+        }
+        Chore::Patches { what: PatchesChore::Compare { nix_source, bed } } => {
+            in_the_bed(*bed, |cache, scratch| {
+                let nix = nix(cache, scratch, nix_source.as_deref())?;
+                Ok(upstream::compare(cache, scratch, &nix)?.report())
+            })
+        }
         Chore::Bench { what: Benchmark::Closure, bed } => {
             in_the_bed(*bed, |cache, scratch| bench::closure(cache, scratch).map(|()| ExitCode::SUCCESS))
         }
@@ -136,11 +205,19 @@ fn run(chore: &Chore) -> Result<ExitCode> {
     }
 }
 
+/// The Nix in this directory, else Debian 13's.
+fn nix(cache: &Cache, scratch: &Path, directory: Option<&Path>) -> Result<Nix> {
+    match directory {
+        Some(directory) => Nix::in_directory(cache, scratch, directory),
+        None => Nix::debian(),
+    }
+}
+
 /// Does something inside the test bed's namespaces: first, outside of them, the machine is checked and the cache
 /// taken; then this program runs again inside, and comes here a second time.
 fn in_the_bed(
     arguments: BedArguments,
-    inside: impl FnOnce(&Cache, &std::path::Path) -> Result<ExitCode>,
+    inside: impl FnOnce(&Cache, &Path) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
     let cache = Cache::open()?;
     if let Some(scratch) = isolate::scratch()? {

@@ -1,7 +1,6 @@
-//! Nix 2.26.3, as Debian 13 ships its source, with this project's patches.
+//! Builds of Nix: as it is, with a part of this project's patches, or with all of them and the library.
 //!
-//! Two builds: *base* has the hardening and the seam, and knows nothing of certificates; *full* has the whole series
-//! and the library. Both are unoptimised, and compile many files as one: see [`UNITY`].
+//! They are unoptimised, and compile many files as one: see [`UNITY`]. What the compiler made before, it remembers.
 
 use std::{
     fs,
@@ -9,17 +8,16 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::{
     cache::{Cache, Key},
+    nix_source::{Nix, Source},
     products::{self, Profile},
     report::Step,
-    roots::{Access, NIX_SOURCE, inside},
+    roots::{self, Access, NIX_SOURCE, inside},
+    supported::{Group, Patch},
 };
-
-/// Where the series is, below the clone's root.
-const SERIES: &str = "patches/nix-2.26";
 
 /// A build of Nix, in the cache.
 pub(crate) struct NixBuild {
@@ -39,6 +37,68 @@ impl NixBuild {
     }
 }
 
+/// How much of the series is applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    /// Nothing. Its libraries are shared, as plugins need it.
+    Stock,
+    /// The hardening.
+    Hardening,
+    /// The hardening and the seam: all that certificates need and that knows nothing of them.
+    Base,
+    /// All of it, with the library.
+    Full,
+}
+
+impl Extent {
+    /// For names of logs, tests and entries of the cache.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::Hardening => "hardening",
+            Self::Base => "base",
+            Self::Full => "full",
+        }
+    }
+
+    /// For people: "Nix 2.34.8 …".
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Stock => "as it is",
+            Self::Hardening => "with the hardening",
+            Self::Base => "with the patches that need no library",
+            Self::Full => "with all patches",
+        }
+    }
+
+    /// Whether a patch of this group is applied.
+    pub(crate) fn includes(self, group: Group) -> bool {
+        match self {
+            Self::Stock => false,
+            Self::Hardening => group <= Group::Hardening,
+            Self::Base => group <= Group::Seam,
+            Self::Full => true,
+        }
+    }
+
+    fn link(self) -> &'static str {
+        match self {
+            Self::Stock => "-D default_library=shared",
+            Self::Hardening | Self::Base => "-D default_library=static",
+            Self::Full => {
+                "-D default_library=static -D pkg_config_path=/prefix/lib/pkgconfig -D libstore:certificates=enabled"
+            }
+        }
+    }
+
+    fn install(self) -> &'static str {
+        match self {
+            Self::Stock => INSTALL_SHARED,
+            Self::Hardening | Self::Base | Self::Full => INSTALL,
+        }
+    }
+}
+
 /// How the compiler is to be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Optimise {
@@ -49,148 +109,88 @@ pub(crate) enum Optimise {
     Yes,
 }
 
-/// The patches, in order.
-struct Series {
-    /// Those that need no library: hardening and the seam.
-    base: Vec<Patch>,
-    /// From the one on that introduces the build option.
-    full: Vec<Patch>,
-}
-
-struct Patch {
-    name: String,
-    text: String,
-}
-
-/// Nix with the hardening and the seam.
-pub(crate) fn base(cache: &Cache, root: &Path, optimise: Optimise) -> Result<NixBuild> {
-    let objects = compile(cache, root, "nix-base", &Series::read()?.base, "", None, optimise)?;
-    Ok(NixBuild { linked: objects.clone(), objects })
-}
-
-/// Nix with the whole series and the library; none if the series does not go so far.
-pub(crate) fn full(cache: &Cache, root: &Path, optimise: Optimise) -> Result<Option<NixBuild>> {
-    let series = Series::read()?;
-    let Some(option) = series.option() else { return Ok(None) };
+/// Nix with so much of the series.
+pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise) -> Result<NixBuild> {
+    let root = roots::root(cache, nix.supported.builder())?;
+    let patches: Vec<Patch> =
+        nix.supported.patches()?.into_iter().filter(|patch| extent.includes(patch.group)).collect();
+    if extent != Extent::Full {
+        let objects = compile(cache, &root, nix, extent, &patches, None, optimise)?;
+        return Ok(NixBuild { linked: objects.clone(), objects });
+    }
     let profile = match optimise {
         Optimise::No => Profile::Dev,
         Optimise::Yes => Profile::Release,
     };
     let library = products::library(cache, profile)?;
-    let flags = format!("-D pkg_config_path=/prefix/lib/pkgconfig -D libstore:{option}=enabled");
-    let patches: Vec<Patch> = series.base.into_iter().chain(series.full).collect();
-    let objects = compile(cache, root, "nix-full", &patches, &flags, Some(&library), optimise)?;
+    let objects = compile(cache, &root, nix, extent, &patches, Some(&library), optimise)?;
 
     // The library changes more often than what is compiled against its header.
     let key = Key::of([name(&objects), name(&library), RELINK]);
-    let linked = cache.entry("nix-linked", &key, |directory| {
-        let log = cache.log("nix-linked")?;
-        let step = Step::start("Linking Nix with the library");
+    let kind = format!("nix-{}-linked", nix.supported.release);
+    let linked = cache.entry(&kind, &key, |directory| {
+        let log = cache.log(&kind)?;
+        let step = Step::start(format!("Linking Nix {} with the library", nix.version));
         let copy = ["cp", "-a", "--reflink=auto"];
         step.run(Command::new("env").args(copy).arg(objects.join("tree")).arg(directory.join("tree")), &log)?;
         let binds = [(directory, "/build"), (library.as_path(), "/prefix")];
         step.run(
-            &mut inside(root, Access::Read, &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree")),
+            &mut inside(&root, &[], Access::Read, &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree")),
             &log,
         )?;
         step.done();
         Ok(())
     })?;
-    Ok(Some(NixBuild { objects, linked }))
+    Ok(NixBuild { objects, linked })
 }
 
 fn compile(
     cache: &Cache,
     root: &Path,
-    kind: &str,
+    nix: &Nix,
+    extent: Extent,
     patches: &[Patch],
-    flags: &str,
     library: Option<&Path>,
     optimise: Optimise,
 ) -> Result<PathBuf> {
     let (speed, unity) = match optimise {
-        Optimise::No => ("-D buildtype=plain -D unity=subprojects -D unity_size=30 -D cpp_args=-O0", UNITY),
-        Optimise::Yes => ("-D buildtype=plain -D cpp_args=-O2", ""),
+        Optimise::No => ("-D unity=subprojects -D unity_size=30 -D optimization=0", UNITY),
+        Optimise::Yes => ("-D optimization=2", ""),
     };
-    let script = format!("{unity}{}{INSTALL}", COMPILE.replace("@flags@", &format!("{speed} {flags}")));
+    let flags = format!("{speed} {}", extent.link());
+    let script = format!("{unity}{}{}", COMPILE.replace("@flags@", &flags), extent.install());
     let header = match library {
         Some(library) => fs::read_to_string(library.join("include/nixcert.hh"))?,
         None => String::new(),
     };
-    let parts = [name(root), &script, &header];
+    let (copied, source) = match &nix.source {
+        Source::Debian => (NIX_SOURCE, None),
+        Source::Copy(copy) => ("/source", Some(copy.as_path())),
+    };
+    let parts = [name(root), source.map(name).unwrap_or_default(), &script, &header];
     let key = Key::of(parts.into_iter().chain(patches.iter().map(|patch| patch.text.as_str())));
-    cache.entry(kind, &key, |directory| {
-        let log = cache.log(kind)?;
-        let step = Step::start(match library {
-            Some(_) => "Building Nix with all patches",
-            None => "Building Nix with the patches that need no library",
-        });
+    let kind = format!("nix-{}-{}", nix.supported.release, extent.name());
+    cache.entry(&kind, &key, |directory| {
+        let log = cache.log(&kind)?;
+        let step = Step::start(format!("Building Nix {} {}", nix.version, extent.title()));
         let patches = write_patches(directory, patches)?;
-        let script = format!("cp -a {NIX_SOURCE} /build/tree\n{patches}{script}");
-        let mut binds = vec![(directory, "/build")];
+        let script = format!("cp -a {copied} /build/tree\n{patches}{script}");
+        let compiled = cache.place("compiled")?;
+        let mut binds = vec![(directory, "/build"), (compiled.as_path(), "/root/.cache/ccache")];
         binds.extend(library.map(|library| (library, "/prefix")));
-        step.run(&mut inside(root, Access::Read, &binds, &script), &log)?;
+        binds.extend(source.map(|source| (source, "/source")));
+        step.run(&mut inside(root, &[], Access::Read, &binds, &script), &log)?;
         step.done();
         Ok(())
     })
 }
 
-/// The functional tests that the patches add or change, as meson names them: of the base, and of the rest.
-pub(crate) fn changed_tests() -> Result<[Vec<String>; 2]> {
-    let series = Series::read()?;
-    Ok([&series.base, &series.full].map(|patches| {
-        let files = patches.iter().flat_map(|patch| patch.text.lines());
-        let names =
-            files.filter_map(|line| line.strip_prefix("+++ b/tests/functional/")?.strip_suffix(".sh"));
-        names
-            .filter(|name| !name.starts_with("common"))
-            .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
-            .collect()
-    }))
-}
-
-impl Series {
-    fn read() -> Result<Self> {
-        let directory = products::clone()?.join(SERIES);
-        let list = fs::read_to_string(directory.join("series")).unwrap_or_default();
-        let mut base = Vec::new();
-        let mut full = Vec::new();
-        for line in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let path = directory.join(line);
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("{SERIES}/series names {line}, which cannot be read"))?;
-            let patch = Patch { name: line.to_owned(), text };
-            if full.is_empty() && patch.option().is_none() { base.push(patch) } else { full.push(patch) }
-        }
-        Ok(Self { base, full })
-    }
-
-    fn option(&self) -> Option<String> {
-        self.full.first().and_then(Patch::option)
-    }
-}
-
-impl Patch {
-    /// The build option that it adds to libstore.
-    fn option(&self) -> Option<String> {
-        let (_, added) = self.text.split_once("\n+++ b/src/libstore/meson.options\n")?;
-        let line = added
-            .lines()
-            .take_while(|line| !line.starts_with("diff "))
-            .find_map(|line| line.strip_prefix("+option('"))?;
-        line.split('\'').next().map(str::to_owned)
-    }
-}
-
 /// Puts patches beside the tree, and gives the script that applies them.
 fn write_patches(directory: &Path, patches: &[Patch]) -> Result<String> {
     let mut script = String::from("cd /build/tree\n");
-    for patch in patches {
-        if !patch.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            bail!("the name of a patch has an unexpected character: {}", patch.name);
-        }
-        fs::write(directory.join(&patch.name), &patch.text)?;
-        script.push_str(&format!("git apply ../{0}\nrm ../{0}\n", patch.name));
+    for Patch { name, text, .. } in patches {
+        fs::write(directory.join(name), text)?;
+        script.push_str(&format!("git apply ../{name}\nrm ../{name}\n"));
     }
     Ok(script)
 }
@@ -199,23 +199,58 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Lets Nix compile thirty files as one, which takes a third of the time. These lines change no behaviour: they give
-/// two functions and a variable names of their own, and put declarations before their first use.
+/// Lets Nix compile thirty files as one, which takes a fifth of the time. These lines change no behaviour: they give
+/// functions and variables in different files different names, put declarations before their first use, and compile apart
+/// the files that define how settings of certain types are read.
 const UNITY: &str = r#"
-sed -i '1i #pragma once' src/libcmd/misc-store-flags.hh
-sed -i 's/static auto r2 = /static auto rFmt = /' src/nix/fmt.cc
-sed -i 's/makeEdge/makeGraphmlEdge/; s/makeNode/makeGraphmlNode/' src/nix/nix-store/graphml.cc
-sed -i '1i #include "json-utils.hh"' src/libstore/nar-accessor.cc
-sed -i '1i %top{\n#define YY_BUFFER_NEW 0\n#define YY_BUFFER_NORMAL 1\n#define YY_BUFFER_EOF_PENDING 2\n}' \
-    src/libexpr/lexer.l
+change() { [ ! -e "$2" ] || sed -i "$1" "$2"; }
+for header in src/libcmd/misc-store-flags.hh src/libcmd/include/nix/cmd/misc-store-flags.hh; do
+    change '1i #pragma once' $header
+done
+change 's/static auto r2 = /static auto rFmt = /' src/nix/fmt.cc
+change 's/makeEdge/makeGraphmlEdge/; s/makeNode/makeGraphmlNode/' src/nix/nix-store/graphml.cc
+change 's/\brSettings\b/rDaemonSettings/' src/nix/unix/daemon.cc
+change 's/\brSettings\b/rEnvSettings/' src/nix/nix-env/nix-env.cc
+[ ! -e src/libstore/json-utils.hh ] && [ ! -e src/libutil/json-utils.hh ] || change '1i #include "json-utils.hh"' src/libstore/nar-accessor.cc
+parser=src/libexpr/meson.build
+if grep -q nixexpr-parser $parser; then
+    grep -q "'unity=off'" $parser || sed -i "s/^  override_options : \[/&'unity=off', /" $parser
+    sed -i "/^ *'lexer-helpers.cc',\$/d; s/^sources = files(/&'lexer-helpers.cc', /" $parser
+else
+    sed -i '1i %top{\n#define YY_BUFFER_NEW 0\n#define YY_BUFFER_NORMAL 1\n#define YY_BUFFER_EOF_PENDING 2\n}' \
+        src/libexpr/lexer.l
+fi
+apart() {
+    local build=$1/meson.build library=$2 list= file
+    shift 2
+    for file; do
+        grep -q "^ *'$file',\$" $build || continue
+        sed -i "/^ *'$file',\$/d" $build
+        list+="'$file', "
+    done
+    perl -0pi -e "s/(?=this_library = library\(\n  '$library',\n)/apart = static_library('$library-apart', files($list),
+        dependencies : deps_public + deps_private + deps_other, include_directories : include_dirs, pic : true,
+        override_options : ['unity=off'])\n/;
+        s/(this_library = library\(\n  '$library',\n.*?\n)(?=  [a-z_]+ :)/\$1  objects : apart.extract_all_objects(recursive : true),\n/s" $build
+}
+if [ -d src/libstore/include ]; then
+    sed -i '1i #include "nix/util/json-utils.hh"' src/libutil/*.cc src/libstore/*.cc
+    change 's/\bvalue_comparison\b/goal_value_comparison/' src/libstore/build/derivation-goal.cc
+    apart src/libstore nixstore globals.cc s3-url.cc
+    apart src/libexpr nixexpr diagnose.cc eval-profiler-settings.cc
+fi
 "#;
 
 /// As Debian configures it, without manual, tests and bindings.
 const COMPILE: &str = r#"
 libraries=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 export EDITLINE_CFLAGS=-DREADLINE EDITLINE_LIBS="$libraries/libhistory.so $libraries/libreadline.so"
-LDFLAGS=-fuse-ld=mold meson setup build --prefix=/usr --sysconfdir=/etc --localstatedir=/nix/var \
-    -D default_library=static -D doc-gen=false -D bindings=false -D unit-tests=false \
+without=
+for it in doc-gen bindings unit-tests benchmarks json-schema-checks; do
+    ! grep -q "'$it'" meson.options || without+=" -D $it=false"
+done
+LDFLAGS=-fuse-ld=mold CXX="ccache g++" meson setup build --prefix=/usr --sysconfdir=/etc --localstatedir=/nix/var \
+    -D buildtype=plain -D b_pch=false $without \
     -D libcmd:readline-flavor=readline -D libexpr:gc=enabled -D libstore:sandbox-shell=/usr/bin/bash-static \
     -D nix:profile-dir=/etc/profile.d @flags@
 ninja -C build src/nix/nix
@@ -233,4 +268,10 @@ const INSTALL: &str = r#"
 rm -rf /build/layer
 mkdir -p /build/layer/usr/bin
 cp build/src/nix/nix /build/layer/usr/bin/nix
+"#;
+
+/// With its libraries, headers and pkg-config files.
+const INSTALL_SHARED: &str = r#"
+ninja -C build
+DESTDIR=/build/layer meson install -C build --no-rebuild --quiet
 "#;

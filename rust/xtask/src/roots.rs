@@ -20,10 +20,12 @@ pub(crate) const NIX_SOURCE: &str = "/usr/src/nix";
 /// A release of Debian.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Release {
-    /// Debian 13: the hosts, and where Nix is built. Its own Nix is 2.26.
+    /// Debian 13: the hosts, and where its own Nix, 2.26, is built.
     Trixie,
     /// Debian's testing, whatever that is today: a sender with a newer Nix.
     Testing,
+    /// The same, with what the build of Nix needs: hosts with newer Nixes, and where these are built.
+    TestingBuilder,
     /// Debian 12: a sender with Nix 2.8.
     Bookworm,
 }
@@ -32,8 +34,18 @@ impl Release {
     fn suite(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
-            Self::Testing => "testing",
+            Self::Testing | Self::TestingBuilder => "testing",
             Self::Bookworm => "bookworm",
+        }
+    }
+
+    /// What its root is called in the cache.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Trixie => "root-trixie",
+            Self::Testing => "root-testing",
+            Self::TestingBuilder => "root-testing-builder",
+            Self::Bookworm => "root-bookworm",
         }
     }
 
@@ -41,7 +53,7 @@ impl Release {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Trixie => "Debian 13",
-            Self::Testing => "Debian testing",
+            Self::Testing | Self::TestingBuilder => "Debian testing",
             Self::Bookworm => "Debian 12",
         }
     }
@@ -49,19 +61,28 @@ impl Release {
     /// What is installed beside the bare system.
     fn packages(self) -> &'static str {
         match self {
-            Self::Trixie => {
-                "nix-bin openssh-server openssh-client sudo busybox tini iproute2 jq curl git patch mold dpkg-dev \
-                 netcat-openbsd xxd"
+            Self::Trixie | Self::TestingBuilder => {
+                "nix-bin openssh-server openssh-client sudo busybox tini iproute2 jq curl git patch mold ccache dpkg-dev \
+                 bash-static netcat-openbsd xxd"
             }
             Self::Testing | Self::Bookworm => "nix-bin openssh-server openssh-client busybox tini iproute2",
+        }
+    }
+
+    /// What else is fetched, to build Nix.
+    fn source(self) -> &'static str {
+        match self {
+            Self::Trixie => SOURCE,
+            Self::TestingBuilder => "apt-get build-dep -y nix",
+            Self::Testing | Self::Bookworm => "",
         }
     }
 }
 
 /// The root of this release, made if it is not there.
 pub(crate) fn root(cache: &Cache, release: Release) -> Result<PathBuf> {
-    let key = Key::of([release.suite(), release.packages(), SETUP, SOURCE, std::env::consts::ARCH]);
-    cache.entry(&format!("root-{}", release.suite()), &key, |directory| make(cache, release, directory))
+    let key = Key::of([release.suite(), release.packages(), SETUP, release.source(), std::env::consts::ARCH]);
+    cache.entry(release.kind(), &key, |directory| make(cache, release, directory))
 }
 
 /// Whether a command may change the root that it runs in.
@@ -74,14 +95,25 @@ pub(crate) enum Access {
 }
 
 /// A command that runs in `root`, with /proc, /dev and an empty /tmp, in namespaces of its own: its mounts, and
-/// whatever it leaves running, end with it. `binds` are directories, and where they are to be seen.
-pub(crate) fn inside(root: &Path, access: Access, binds: &[(&Path, &str)], script: &str) -> Command {
-    let mut mounts = String::from("mount --bind \"$1\" \"$1\"\n");
+/// whatever it leaves running, end with it. `layers` are trees laid over the root, the topmost first; then nothing in
+/// it can be changed. `binds` are directories, and where they are to be seen.
+pub(crate) fn inside(
+    root: &Path,
+    layers: &[&Path],
+    access: Access,
+    binds: &[(&Path, &str)],
+    script: &str,
+) -> Command {
+    let lower: Vec<String> = layers.iter().copied().chain([root]).map(escape).collect();
+    let mut mounts = match layers {
+        [] => String::from("mount --bind \"$1\" \"$1\"\n"),
+        _ => String::from("mount -t overlay -o \"lowerdir=$3\" overlay \"$1\"\n"),
+    };
     for number in 0..binds.len() {
-        let (from, to) = (3 + 2 * number, 4 + 2 * number);
-        mounts.push_str(&format!("mkdir -p \"$1${{{to}}}\"; mount --bind \"${{{from}}}\" \"$1${{{to}}}\"\n"));
+        let (from, to) = (4 + 2 * number, 5 + 2 * number);
+        mounts.push_str(&format!("[ -d \"$1${{{to}}}\" ] || mkdir -p \"$1${{{to}}}\"; mount --bind \"${{{from}}}\" \"$1${{{to}}}\"\n"));
     }
-    if access == Access::Read {
+    if access == Access::Read && layers.is_empty() {
         mounts.push_str("mount -o remount,bind,ro \"$1\"\n");
     }
     mounts.push_str(
@@ -91,7 +123,7 @@ pub(crate) fn inside(root: &Path, access: Access, binds: &[(&Path, &str)], scrip
     command
         .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--", "sh", "-ec"])
         .arg(format!("{mounts}exec chroot \"$1\" /bin/bash -euo pipefail -c \"$2\""))
-        .args(["sh".as_ref(), root.as_os_str(), script.as_ref()]);
+        .args(["sh".as_ref(), root.as_os_str(), script.as_ref(), lower.join(":").as_ref()]);
     for (from, to) in binds {
         command.arg(from).arg(to);
     }
@@ -108,7 +140,7 @@ pub(crate) fn inside(root: &Path, access: Access, binds: &[(&Path, &str)], scrip
 
 fn make(cache: &Cache, release: Release, directory: &Path) -> Result<()> {
     let name = release.name();
-    let log = cache.log(&format!("root-{}", release.suite()))?;
+    let log = cache.log(release.kind())?;
     let archive = prerequisites::archive()?;
     let downloads = cache.place(&format!("downloads/{}", release.suite()))?;
 
@@ -147,16 +179,21 @@ fn make(cache: &Cache, release: Release, directory: &Path) -> Result<()> {
         "mkdir -p /var/cache/apt/archives/partial; apt-get update; apt-get install -y {}",
         release.packages()
     );
-    step.run(&mut inside(directory, Access::Change, &binds, &install), &log)?;
-    step.run(&mut inside(directory, Access::Change, &binds, SETUP), &log)?;
+    step.run(&mut inside(directory, &[], Access::Change, &binds, &install), &log)?;
+    step.run(&mut inside(directory, &[], Access::Change, &binds, SETUP), &log)?;
     step.done();
 
-    if release == Release::Trixie {
-        let step = Step::start(format!("Fetching {name}'s source of Nix and what its build needs"));
-        step.run(&mut inside(directory, Access::Change, &binds, SOURCE), &log)?;
+    if !release.source().is_empty() {
+        let step = Step::start(format!("Fetching what the build of Nix needs in {name}"));
+        step.run(&mut inside(directory, &[], Access::Change, &binds, release.source()), &log)?;
         step.done();
     }
     Ok(())
+}
+
+/// In overlayfs options a colon separates, a comma ends, and a backslash escapes.
+pub(crate) fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
 }
 
 fn executable(path: &Path) -> Result<()> {
@@ -173,7 +210,7 @@ for number in 1 2 3 4; do
 done
 rm -f /etc/ssh/ssh_host_* /etc/motd /etc/update-motd.d/*
 # Where builds see their tree, and the library.
-mkdir -p /etc/nix /build /prefix
+mkdir -p /etc/nix /build /prefix /source /root/.cache/ccache
 "#;
 
 /// The source of Nix, as Debian builds it, and everything the build needs.

@@ -1,20 +1,21 @@
-//! Upstream's own functional tests, as far as signatures are concerned, on the base build: hardening and seam must
-//! break nothing, and need no Rust.
+//! Upstream's own functional tests: those about signatures, in every run, on Nix with the hardening and the seam, which
+//! need no Rust and must break nothing; and all of them, compared with Nix as it is.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
     cache::Cache,
-    nix_build::{self, NixBuild, Optimise},
+    nix_build::{self, Extent, Optimise},
+    nix_source::Nix,
     products,
-    report::Step,
-    roots::{self, Access, Release, inside},
+    report::{Step, strong},
+    roots::{self, Access, inside},
     tally::Tally,
 };
 
-/// The tests, as meson names them, in all suites. Tests that the patches add are run as well.
+/// The tests about signatures, as meson names them, in all suites. Tests that the patches add are run as well.
 const TESTS: [&str; 14] = [
     "signing",
     "binary-cache",
@@ -32,97 +33,142 @@ const TESTS: [&str; 14] = [
     "substitute",
 ];
 
-/// Runs them on the base build, and those that concern certificates on the full one.
-pub(crate) fn run(cache: &Cache, scratch: &Path, tally: &mut Tally) -> Result<()> {
-    let root = roots::root(cache, Release::Trixie)?;
-    let [base_tests, full_tests] = nix_build::changed_tests()?;
-    let base = nix_build::base(cache, &root, Optimise::No)?;
-    let tests = TESTS.iter().map(|&name| name.to_owned()).chain(base_tests).collect();
-    functional(cache, scratch, &root, "base", &base, tests, tally)?;
-    if let Some(full) = nix_build::full(cache, &root, Optimise::No)? {
-        let tests = ["signing".to_owned()].into_iter().chain(full_tests).collect();
-        functional(cache, scratch, &root, "full", &full, tests, tally)?;
+/// How a test ended, as meson says it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Ended {
+    how: String,
+    time: Duration,
+}
+
+/// Runs those about signatures on the base build, and those that concern certificates on the full one.
+pub(crate) fn run(cache: &Cache, scratch: &Path, nix: &Nix, tally: &mut Tally) -> Result<()> {
+    let mut base: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
+    let mut full = vec!["signing".to_owned()];
+    for patch in nix.supported.patches()? {
+        if Extent::Base.includes(patch.group) { &mut base } else { &mut full }.extend(patch.tests());
+    }
+    for (extent, tests) in [(Extent::Base, base), (Extent::Full, full)] {
+        for (name, ended) in functional(cache, scratch, nix, extent, tests)? {
+            let test = format!("upstream/{}/{name}", extent.name());
+            match ended.how.as_str() {
+                "OK" => tally.passed(&test, 1, ended.time),
+                "SKIP" => tally.skipped(&test, 1, "upstream's test says so"),
+                _ => tally.failed(&test, &format!("see {}", log(cache, nix, extent)?.display())),
+            }
+        }
     }
     Ok(())
 }
 
+/// Runs all of upstream's tests on Nix as it is, with the hardening alone, and with all patches and no CA configured; the
+/// tests that patches change or add are left out. Fails where the patches make a difference.
+pub(crate) fn compare(cache: &Cache, scratch: &Path, nix: &Nix) -> Result<Tally> {
+    let changed: Vec<String> =
+        nix.supported.patches()?.iter().flat_map(|patch| patch.tests().collect::<Vec<_>>()).collect();
+    let own = |name: &str| changed.iter().any(|it| name.rsplit('/').next() == Some(it));
+    let mut results = BTreeMap::<String, Vec<Option<String>>>::new();
+    let extents = [Extent::Stock, Extent::Hardening, Extent::Full];
+    for (number, &extent) in extents.iter().enumerate() {
+        for (name, ended) in functional(cache, scratch, nix, extent, vec![])? {
+            let row = results.entry(name).or_insert_with(|| vec![None; extents.len()]);
+            if let Some(place) = row.get_mut(number) {
+                *place = Some(ended.how);
+            }
+        }
+    }
+    println!("{}", strong("upstream's test                          stock     hardening full"));
+    let mut tally = Tally::default();
+    let (mut same, mut failing) = (0, 0);
+    for (name, row) in &results {
+        let said: Vec<&str> = row.iter().map(|how| how.as_deref().unwrap_or("-")).collect();
+        let test = format!("upstream/{name}");
+        if own(name) {
+            continue;
+        }
+        if said.iter().all(|how| Some(how) == said.first()) {
+            same += 1;
+            failing += usize::from(said.first().is_some_and(|how| !["OK", "SKIP"].contains(how)));
+        } else {
+            println!(
+                "{name:<40} {}",
+                said.iter().map(|how| format!("{how:<9}")).collect::<Vec<_>>().join(" ")
+            );
+            tally.failed(&test, &said.join(", "));
+        }
+    }
+    println!(
+        "{same} tests with the same result on all three; {failing} of these fail on Nix {} as it is",
+        nix.version
+    );
+    tally.passed("upstream", same, Duration::ZERO);
+    Ok(tally)
+}
+
+fn log(cache: &Cache, nix: &Nix, extent: Extent) -> Result<std::path::PathBuf> {
+    Ok(cache.place("logs")?.join(format!("upstream-{}-{}.log", nix.supported.release, extent.name())))
+}
+
+/// Runs these tests, or all if there are none, on such a build.
 fn functional(
     cache: &Cache,
     scratch: &Path,
-    root: &Path,
-    name: &str,
-    build: &NixBuild,
+    nix: &Nix,
+    extent: Extent,
     mut tests: Vec<String>,
-    tally: &mut Tally,
-) -> Result<()> {
+) -> Result<BTreeMap<String, Ended>> {
     tests.sort();
     tests.dedup();
+    let build = nix_build::build(cache, nix, extent, Optimise::No)?;
+    let root = roots::root(cache, nix.supported.builder())?;
     let command = products::command(cache, products::Profile::Dev)?;
-    let step = Step::start(format!("Running upstream's functional tests on the {name} build"));
+    let step =
+        Step::start(format!("Running upstream's functional tests on Nix {} {}", nix.version, extent.title()));
     let work = scratch.join("upstream");
     fs::create_dir_all(&work)?;
     let (tree, layer) = (build.tree(), build.layer());
-    let binds = [
-        (work.as_path(), "/build"),
-        (tree.as_path(), "/prefix"),
-        (layer.as_path(), "/mnt"),
-        (&command, "/opt"),
-    ];
+    let binds = [(work.as_path(), "/build"), (tree.as_path(), "/source")];
     let script = SCRIPT.replace("@tests@", &tests.join(" "));
-    let output = inside(root, Access::Read, &binds, &script).stdin(Stdio::null()).output()?;
+    let output =
+        inside(&root, &[&layer, &command], Access::Read, &binds, &script).stdin(Stdio::null()).output()?;
     step.done();
 
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = cache.place("logs")?.join(format!("upstream-{name}.log"));
+    let log = log(cache, nix, extent)?;
     fs::write(&log, [output.stdout, output.stderr].concat())?;
-    let mut seen = 0;
-    for line in text.lines() {
-        // `12/14 nix-functional-tests:main / signing   OK   5.31s`
-        let mut words = line.split_whitespace();
-        if !words
-            .next()
-            .is_some_and(|word| word.contains('/') && word.starts_with(|c: char| c.is_ascii_digit()))
-        {
-            continue;
-        }
-        let words: Vec<&str> = words.collect();
-        let Some(at) =
-            words.iter().position(|word| ["OK", "SKIP", "FAIL", "TIMEOUT", "ERROR"].contains(word))
-        else {
-            continue;
-        };
-        seen += 1;
-        let test = format!(
-            "upstream/{name}/{}",
-            words.get(..at).unwrap_or_default().concat().replace("nix-functional-tests:", "")
-        );
-        let seconds = words.get(at + 1).and_then(|time| time.trim_end_matches('s').parse().ok());
-        let time = seconds.map(Duration::from_secs_f32).unwrap_or_default();
-        match words.get(at).copied() {
-            Some("OK") => tally.passed(&test, 1, time),
-            Some("SKIP") => tally.skipped(&test, 1, "upstream's test says so"),
-            _ => tally.failed(&test, &format!("see {}", log.display())),
-        }
-    }
-    if seen == 0 {
+    let ended: BTreeMap<_, _> = text.lines().filter_map(parse).collect();
+    if ended.is_empty() {
         bail!("upstream's tests did not run: see {}", log.display());
     }
-    fs::remove_dir_all(&work).context("cannot clean up after upstream's tests")
+    fs::remove_dir_all(&work).context("cannot clean up after upstream's tests")?;
+    Ok(ended)
+}
+
+/// `12/14 nix-functional-tests:main / signing   OK   5.31s`
+fn parse(line: &str) -> Option<(String, Ended)> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|word| word.contains('/') && word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let words: Vec<&str> = words.collect();
+    let at = words.iter().position(|word| ["OK", "SKIP", "FAIL", "TIMEOUT", "ERROR"].contains(word))?;
+    let name = words.get(..at)?.concat().replace("nix-functional-tests:", "");
+    let seconds = words.get(at + 1).and_then(|time| time.trim_end_matches('s').parse().ok());
+    let time = seconds.map(Duration::from_secs_f32).unwrap_or_default();
+    Some((name, Ended { how: (*words.get(at)?).to_owned(), time }))
 }
 
 /// A build of the tests alone, with the Nix that was built before. They run as a user, as upstream means them to.
 const SCRIPT: &str = r#"
 mkdir /build/bin
-cp /mnt/usr/bin/nix /build/bin/
+cp /usr/bin/nix /build/bin/
 for it in nix-build nix-channel nix-collect-garbage nix-copy-closure nix-daemon nix-env nix-hash nix-instantiate \
     nix-prefetch-url nix-shell nix-store build-remote; do
     ln -s nix /build/bin/$it
 done
-cp -r /prefix/tests /prefix/.version /build/
-export PATH="/build/bin:/opt/usr/bin:$PATH"
+cp -r /source/tests /source/.version /source/nix-meson-build-support /build/
+export PATH="/build/bin:$PATH"
 cd /build
 meson setup run tests/functional >&2
-chown -R alice: /build
-setpriv --reuid alice --regid alice --clear-groups env HOME=/tmp NIX_STORE= meson test -C run --no-rebuild --num-processes 2 \
-    --print-errorlogs @tests@ || true
+mkdir -p /tmp/alice
+chown -R alice: /build /tmp/alice
+setpriv --reuid alice --regid alice --clear-groups env HOME=/tmp/alice NIX_STORE= shell=/usr/bin/bash \
+    meson test -C run --no-rebuild --num-processes 2 --print-errorlogs @tests@ || true
 "#;

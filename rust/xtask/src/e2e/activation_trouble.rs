@@ -1,5 +1,7 @@
 //! When something goes wrong: signals, nobody who listens, no room, records of others; and people who only make noise.
 
+use std::{thread, time::Duration};
+
 use anyhow::{Context, Result, bail};
 
 use super::{
@@ -118,6 +120,8 @@ fn no_room(bed: &Bed) -> Result<Outcome> {
     let result = (|| {
         let (alice, old) = delivered(&site, "")?;
         site.activates(&alice, &old)?;
+        // Of two statements of one second, the second is not newer.
+        thread::sleep(Duration::from_secs(1));
         let (alice, new) = delivered(&site, "")?;
         server.root(&format!("cat /dev/zero > {records}/filler 2>/dev/null || true"))?;
         let output = activate(server, alice.name, &new.top, "switch")?;

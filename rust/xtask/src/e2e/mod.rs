@@ -16,6 +16,7 @@ mod activation_told;
 mod activation_trouble;
 mod agreement;
 mod attacks;
+mod beyond_the_plugin;
 mod certificates;
 mod channels;
 pub(crate) mod forge;
@@ -37,8 +38,9 @@ use std::{path::Path, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    bed::{Bed, Extent},
+    bed::{Bed, Extent, Seam},
     cache::Cache,
+    nix_source::Nix,
     report::sentence,
     tally::Tally,
 };
@@ -58,10 +60,41 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
-/// Runs the cases whose names contain `only`, or one of the texts that commas separate in it.
-pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let bed = Bed::boot(cache, scratch, Extent::All)?;
-    let cases = plain::CASES
+/// Runs the cases whose names contain `only`, or one of the texts that commas separate in it, on this Nix.
+pub(crate) fn run(
+    cache: &Cache,
+    scratch: &Path,
+    nix: &Nix,
+    seam: Seam,
+    only: Option<&str>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let chosen: Vec<&Case> = cases()
+        .filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
+        .collect();
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let bed = Bed::boot(cache, scratch, Extent::All, nix, seam)?;
+    for case in chosen {
+        let begun = Instant::now();
+        if let Some((_, reason)) =
+            beyond_the_plugin::CASES.iter().find(|(name, _)| seam == Seam::Plugin && *name == case.name)
+        {
+            tally.skipped(case.name, 1, &format!("the plugin does not cover this: {reason}"));
+            continue;
+        }
+        match (case.run)(&bed) {
+            Ok(Outcome::Passed) => tally.passed(case.name, 1, begun.elapsed()),
+            Ok(Outcome::Skipped(reason)) => tally.skipped(case.name, 1, &reason),
+            Err(error) => tally.failed(case.name, &sentence(&error)),
+        }
+    }
+    Ok(())
+}
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    plain::CASES
         .iter()
         .chain(attacks::CASES)
         .chain(certificates::CASES)
@@ -83,16 +116,20 @@ pub(crate) fn run(cache: &Cache, scratch: &Path, only: Option<&str>, tally: &mut
         .chain(activation_deploy::CASES)
         .chain(activation_repair::CASES)
         .chain(activation_trouble::CASES)
-        .chain(activation_told::CASES);
-    for case in
-        cases.filter(|case| only.is_none_or(|texts| texts.split(',').any(|text| case.name.contains(text))))
-    {
-        let begun = Instant::now();
-        match (case.run)(&bed) {
-            Ok(Outcome::Passed) => tally.passed(case.name, 1, begun.elapsed()),
-            Ok(Outcome::Skipped(reason)) => tally.skipped(case.name, 1, &reason),
-            Err(error) => tally.failed(case.name, &sentence(&error)),
+        .chain(activation_told::CASES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_cases_have_one_name_and_none_is_missing() {
+        let mut names: Vec<&str> = cases().map(|case| case.name).collect();
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|one, next| one < next));
+        for (name, _) in beyond_the_plugin::CASES {
+            assert!(names.contains(name), "{name}");
         }
     }
-    Ok(())
 }
