@@ -34,6 +34,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     bed::Seam,
     cache::{Cache, WhenBusy},
+    e2e::Selection,
     nix_source::Nix,
     products::Profile,
     report::bad,
@@ -62,8 +63,8 @@ enum Chore {
         /// Test with the Nix in this directory instead of Debian 13's: a clone of its repository, at any supported version
         #[arg(long, value_name = "DIRECTORY")]
         nix_source: Option<PathBuf>,
-        /// Of the end-to-end cases, run those with Nix as it is and the plugin, and not those with the patches
-        #[arg(long)]
+        /// With --only: run the cases with Nix as it is and the plugin, instead of the patches
+        #[arg(long, requires = "only")]
         plugin: bool,
         #[command(flatten)]
         bed: BedArguments,
@@ -157,8 +158,10 @@ fn run(chore: &Chore) -> Result<ExitCode> {
             }
             match (only.as_deref(), plugin) {
                 (None, _) => patches::test(cache, scratch, &nix, &mut tally)?,
-                (only, true) => e2e::run(cache, scratch, &nix, Seam::Plugin, only, &mut tally)?,
-                (only, false) => e2e::run(cache, scratch, &nix, Seam::Patches, only, &mut tally)?,
+                (Some(only), plugin) => {
+                    let seam = if *plugin { Seam::Plugin } else { Seam::Patches };
+                    e2e::run(cache, scratch, &nix, seam, Selection::Named(only), &mut tally)?;
+                }
             }
             if tally.is_empty() {
                 bail!("no test's name contains that");

@@ -7,16 +7,13 @@ use anyhow::Result;
 use crate::{
     bed::Seam,
     cache::Cache,
-    e2e,
+    e2e::{self, Selection},
     nix_source::{self, Nix},
     report::{bad, good, strong},
     supported,
     tally::Tally,
     upstream,
 };
-
-/// What the plugin is tested with in each run: the import gate. What else there is does not depend on it.
-const IMPORT_GATE: &str = "plain/,attack/,certificate/,realisation/,policy/,votes/,time/,revocation/,plugin/";
 
 /// Prints the list.
 pub(crate) fn list() -> Result<()> {
@@ -52,9 +49,9 @@ pub(crate) fn fit(cache: &Cache, scratch: &Path, directory: &Path) -> Result<Opt
 /// Everything that tests a Nix: upstream's tests about signatures, the end-to-end cases, and the plugin.
 pub(crate) fn test(cache: &Cache, scratch: &Path, nix: &Nix, tally: &mut Tally) -> Result<()> {
     upstream::run(cache, scratch, nix, tally)?;
-    e2e::run(cache, scratch, nix, Seam::Patches, None, tally)?;
+    e2e::run(cache, scratch, nix, Seam::Patches, Selection::All, tally)?;
     if nix.supported.plugin {
-        e2e::run(cache, scratch, nix, Seam::Plugin, Some(IMPORT_GATE), tally)?;
+        e2e::run(cache, scratch, nix, Seam::Plugin, Selection::ImportGate, tally)?;
     } else {
         tally.skipped("plugin", 1, &format!("there is none for Nix {} yet", nix.supported.release));
     }
