@@ -51,6 +51,11 @@ public:
         , LocalStore(scheme, path, params)
     {
     }
+
+    std::string getUri() override
+    {
+        return SCHEME "://";
+    }
 };
 
 } // namespace nix
