@@ -1044,6 +1044,8 @@ JSON_STRING = rb'"[^"\\\x00-\x1f]*"'
 JSON_PAIR = JSON_STRING + b":" + JSON_STRING
 REALISATION = re.compile(rb'\{"dependentRealisations":\{((?:%b(?:,%b)*)?)\},"id":%b,"outPath":"([^"]*)"\}'
                          % (JSON_PAIR, JSON_PAIR, JSON_STRING))
+OUTPUT_OF_DERIVATION = re.compile(
+    rb'\{"key":\{"drvPath":"([^"]*)","outputName":"([^"]*)"\},"value":\{"outPath":"([^"]*)"\}\}')
 
 def read_object(vector):
     fingerprint = vector["fingerprint"].encode()
@@ -1064,7 +1066,13 @@ def read_path_object(fingerprint, usage=IMPORT_PATHS):
     return StoreObject(fingerprint, name, directory, usage, match[1])
 
 def read_realisation(fingerprint, store_directory):
-    """O2. `outPath` is DIGEST-NAME, without a directory."""
+    """O2. `outPath` and `drvPath` are DIGEST-NAME, without a directory."""
+    match = OUTPUT_OF_DERIVATION.fullmatch(fingerprint)
+    if match:
+        derivation, output, name = read_base_name(match[1]), match[2], read_base_name(match[3])
+        require(derivation.endswith(b".drv") and derivation != b".drv" and output, "malformed-object")
+        require(name == derivation[:-4] + (b"" if output == b"out" else b"-" + output), "malformed-object")
+        return StoreObject(fingerprint, name, store_directory, IMPORT_REALISATIONS)
     match = REALISATION.fullmatch(fingerprint)
     require(match, "malformed-object")
     dependencies = [pair.split(b'"')[1] for pair in re.findall(JSON_PAIR, match[1])]

@@ -303,7 +303,9 @@ fn rehearse(name: &str, vector: &Value) -> Option<()> {
         _ => {
             let realisation: Value = serde_json::from_str(fingerprint).unwrap();
             let directory = vector["store_directory"].as_str().unwrap();
-            format!("{directory}/{}", realisation["outPath"].as_str().unwrap())
+            // FORMAT O2: in one form `outPath` is in `value`, in the other in the object itself.
+            let output = realisation.get("value").unwrap_or(&realisation)["outPath"].as_str().unwrap();
+            format!("{directory}/{output}")
         }
     };
     assert!(StorePath::parse(&path).is_ok(), "{name}");

@@ -176,22 +176,23 @@ impl Object {
     /// # Errors
     /// [`ObjectError`] if it is not one, or if `store_directory` is none.
     pub fn realisation(fingerprint: &[u8], store_directory: &str) -> Result<Self, ObjectError> {
-        // "an object with exactly dependentRealisations, id and outPath"
-        #[derive(Deserialize, Serialize)]
-        #[serde(deny_unknown_fields, rename_all = "camelCase")]
-        struct Realisation {
-            dependent_realisations: BTreeMap<String, String>,
-            id: String,
-            out_path: String,
-        }
-        let refuse = |error: serde_json::Error| ObjectError::Realisation(error.to_string());
-        let realisation: Realisation = serde_json::from_slice(fingerprint).map_err(refuse)?;
-        // One encoding: "keys in ascending order, without white space and escapes"
-        let escaped = fingerprint.contains(&b'\\');
-        if escaped || serde_json::to_vec(&realisation).map_err(refuse)? != fingerprint {
-            return Err(ObjectError::Realisation("it is not written as Nix writes it".to_owned()));
-        }
-        let path = StorePath::in_directory(store_directory, &realisation.out_path)?;
+        // "There are two forms; no bytes are of both": the first key says which.
+        let path = if fingerprint.starts_with(br#"{"key":"#) {
+            let DerivationRealisation { key, value } = read_realisation(fingerprint)?;
+            let derivation = StorePath::in_directory(store_directory, &key.drv_path)?;
+            let path = StorePath::in_directory(store_directory, &value.out_path)?;
+            // "`outPath`'s NAME MUST be what Nix calls that output"
+            if output_name(derivation.name(), &key.output_name).as_deref() != Some(path.name()) {
+                return Err(ObjectError::Realisation(format!(
+                    "'{path}' is not what Nix calls the output '{}' of '{derivation}'",
+                    shorten(&key.output_name)
+                )));
+            }
+            path
+        } else {
+            let realisation: HashRealisation = read_realisation(fingerprint)?;
+            StorePath::in_directory(store_directory, &realisation.out_path)?
+        };
         Ok(Self { kind: ObjectKind::Realisation, fingerprint: fingerprint.to_vec(), path })
     }
 
@@ -208,6 +209,61 @@ impl Object {
     /// The store path; of a realisation, its output's.
     pub fn store_path(&self) -> &StorePath {
         &self.path
+    }
+}
+
+/// "An object with exactly `dependentRealisations`, `id` and `outPath`" (FORMAT O2, Nix up to 2.34)
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct HashRealisation {
+    dependent_realisations: BTreeMap<String, String>,
+    id: String,
+    out_path: String,
+}
+
+/// "An object with exactly `key` and `value`" (FORMAT O2, Nix 2.35 and later)
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct DerivationRealisation {
+    key: DerivationOutput,
+    value: OutputPath,
+}
+
+/// "`key` is an object with exactly `drvPath` and `outputName`"
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DerivationOutput {
+    drv_path: String,
+    output_name: String,
+}
+
+/// "`value` one with exactly `outPath`"
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OutputPath {
+    out_path: String,
+}
+
+/// Read the JSON of a realisation, in the one encoding that Nix writes.
+fn read_realisation<'a, T: Deserialize<'a> + Serialize>(fingerprint: &'a [u8]) -> Result<T, ObjectError> {
+    let refuse = |error: serde_json::Error| ObjectError::Realisation(error.to_string());
+    let realisation: T = serde_json::from_slice(fingerprint).map_err(refuse)?;
+    // "without white space and escapes, with the keys of each object in strictly ascending order": settled by writing it again.
+    let escaped = fingerprint.contains(&b'\\');
+    if escaped || serde_json::to_vec(&realisation).map_err(refuse)? != fingerprint {
+        return Err(ObjectError::Realisation("it is not written as Nix writes it".to_owned()));
+    }
+    Ok(realisation)
+}
+
+/// The name of a derivation's output, from the derivation's and its own (Nix: `outputPathName`).
+fn output_name(derivation: &str, output: &str) -> Option<String> {
+    // "`drvPath` is DIGEST `-` DERIVATION `.drv`", "DERIVATION and `outputName` are not empty"
+    let derivation = derivation.strip_suffix(".drv").filter(|name| !name.is_empty())?;
+    match output {
+        "" => None,
+        "out" => Some(derivation.to_owned()),
+        output => Some(format!("{derivation}-{output}")),
     }
 }
 
@@ -323,6 +379,122 @@ mod tests {
             String::new(),
         ] {
             assert!(Object::realisation(bad.as_bytes(), "/nix/store").is_err(), "{bad}");
+        }
+    }
+
+    /// The form of Nix 2.35 and later.
+    fn of_derivation(derivation: &str, output: &str, path: &str) -> String {
+        format!(
+            r#"{{"key":{{"drvPath":"{DIGEST}-{derivation}","outputName":"{output}"}},"value":{{"outPath":"{DIGEST}-{path}"}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_output_of_a_derivation_has_one_name() {
+        let longest = "x".repeat(207);
+        for (derivation, output, path) in [
+            ("a.drv", "out", "a"),
+            ("a.drv", "dev", "a-dev"),
+            ("a-b.drv", "out", "a-b"),
+            ("a.drv", "b", "a-b"),
+            ("a.drv", "out-b", "a-out-b"),
+            ("a.drv.drv", "out", "a.drv"),
+            (&format!("{longest}.drv"), "out", &longest),
+            (&format!("{longest}.drv"), "dev", &format!("{longest}-dev")),
+        ] {
+            let good = of_derivation(derivation, output, path);
+            let object = Object::realisation(good.as_bytes(), "/nix/store").unwrap();
+            assert_eq!(object.kind(), ObjectKind::Realisation);
+            assert_eq!(object.store_path().as_str(), format!("/nix/store/{DIGEST}-{path}"));
+            assert_eq!(object.fingerprint(), good.as_bytes());
+        }
+        for (derivation, output, path) in [
+            ("b.drv", "out", "a"),
+            ("a.drv", "dev", "a"),
+            ("a.drv", "out", "a-out"),
+            ("a.drv", "out", "a-dev"),
+            ("a.drv", "", "a"),
+            ("a.drv", "", "a-"),
+            ("a.drv", "Out", "a"),
+            ("a.drv", "b/c", "a-b/c"),
+            ("a.drv", "é", "a-é"),
+            ("a", "out", "a"),
+            ("a.drv", "out", "a.drv"),
+            ("a.DRV", "out", "a"),
+            (".drv", "out", ""),
+            (".drv", "b", "-b"),
+            ("...drv", "b", "..-b"),
+            (&format!("x{longest}.drv"), "out", &format!("x{longest}")),
+            (&format!("{longest}.drv"), "devel", &format!("{longest}-devel")),
+        ] {
+            let bad = of_derivation(derivation, output, path);
+            assert!(Object::realisation(bad.as_bytes(), "/nix/store").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_realisation_of_a_derivation_has_one_form() {
+        let good = of_derivation("a.drv", "out", "a");
+        let drv = format!("{DIGEST}-a.drv");
+        for bad in [
+            good.replace("drvPath", "drvpath"),
+            good.replace("outPath", "outpath"),
+            good.replace(":{", ": {"),
+            good.replace('{', "{ "),
+            format!("{good}\n"),
+            format!(" {good}"),
+            format!("{good}{good}"),
+            good.replace("\"out\"", "\"o\\u0075t\""),
+            good.replace("\"key\"", "\"\\u006bey\""),
+            good.replace("\"out\"", "null"),
+            good.replace("\"out\"", "[\"out\"]"),
+            good.replace(&drv, &format!("/nix/store/{drv}")),
+            good.replace(&drv, &format!("../{drv}")),
+            good.replace(&drv, "a.drv"),
+            good.replace(&format!("{DIGEST}-a\""), &format!("/nix/store/{DIGEST}-a\"")),
+            good.replace("}}", ",\"signatures\":[]}}"),
+            good.replace("}}", "},\"dependentRealisations\":{}}"),
+            good.replace("{\"key\"", "{\"dependentRealisations\":{},\"key\""),
+            good.replace("{\"outPath\"", "{\"dependentRealisations\":{},\"outPath\""),
+            good.replace("}}", "},\"id\":\"sha256:00!out\"}"),
+            good.replace("\"value\"", "\"key\":{},\"value\""),
+            good.replace("{\"outPath\"", &format!("{{\"outPath\":\"{DIGEST}-b\",\"outPath\"")),
+            good.replace("{\"drvPath\"", &format!("{{\"drvPath\":\"{DIGEST}-b.drv\",\"drvPath\"")),
+            format!(
+                r#"{{"value":{{"outPath":"{DIGEST}-a"}},"key":{{"drvPath":"{drv}","outputName":"out"}}}}"#
+            ),
+            format!(
+                r#"{{"key":{{"outputName":"out","drvPath":"{drv}"}},"value":{{"outPath":"{DIGEST}-a"}}}}"#
+            ),
+            format!(r#"{{"key":["{drv}","out"],"value":["{DIGEST}-a"]}}"#),
+            format!(r#"[{{"drvPath":"{drv}","outputName":"out"}},{{"outPath":"{DIGEST}-a"}}]"#),
+            format!(r#"{{"key":"{drv}^out","value":{{"outPath":"{DIGEST}-a"}}}}"#),
+            r#"{"key":"#.to_owned(),
+            r#"{"key":{},"value":{}}"#.to_owned(),
+        ] {
+            assert_ne!(bad, good);
+            assert!(Object::realisation(bad.as_bytes(), "/nix/store").is_err(), "{bad}");
+        }
+        assert!(Object::realisation(good.as_bytes(), "nix/store").is_err());
+    }
+
+    #[test]
+    fn no_byte_of_a_realisation_is_idle() {
+        let hash = format!(r#"{{"dependentRealisations":{{}},"id":"sha256:00!out","outPath":"{DIGEST}-a"}}"#);
+        for good in [of_derivation("a.drv", "out", "a"), hash] {
+            for end in 0..good.len() {
+                assert!(Object::realisation(&good.as_bytes()[..end], "/nix/store").is_err(), "{end}");
+            }
+            for (at, byte) in (0..good.len()).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] = byte;
+                // What another byte makes of it is refused, or signed as what it is, and is never the other form.
+                if let Ok(object) = Object::realisation(&bytes, "/nix/store") {
+                    assert_eq!(object.fingerprint(), bytes);
+                    assert_eq!(bytes[..8], good.as_bytes()[..8]);
+                }
+                assert!(Object::path(&bytes).is_err());
+            }
         }
     }
 

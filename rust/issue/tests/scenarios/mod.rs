@@ -493,6 +493,60 @@ scenarios! {
     .refused("store-directory-not-permitted"),
     "refuse-realisation-full-path": malformed_realisation("A full store path", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{HELLO}"}}"#)),
     "refuse-realisation-twice": malformed_realisation("A field twice", &format!(r#"{{"dependentRealisations":{{}},"id":"sha256:01!out","outPath":"{DIGEST}-hello-2.12","outPath":"{DIGEST}-hello-2.12"}}"#)),
+
+    // Realisations as Nix 2.35 signs them: the derivation is named by its store path.
+    "accept-realisation-drv": drv_realisation("A realisation that names the derivation's store path", "hello-2.12.drv", "out", "hello-2.12").accepted(),
+    "refuse-realisation-drv-usage": Scenario {
+        signatures: vec![sign(&name(&[(Draft { usages: usages(&[Usage::ImportPaths]), ..leaf() }, root())]), &alice(), &hello_drv()).into()],
+        ..drv_realisation("The same, by a certificate for paths", "hello-2.12.drv", "out", "hello-2.12")
+    }
+    .refused("missing-usage"),
+    "refuse-realisation-drv-permitted": Scenario {
+        signatures: vec![sign(&name(&[(Draft { permitted_names: set(&["curl@"]), ..leaf() }, root())]), &alice(), &hello_drv()).into()],
+        ..drv_realisation("The same, with a name that is not permitted", "hello-2.12.drv", "out", "hello-2.12")
+    }
+    .refused("name-not-permitted"),
+    "refuse-realisation-drv-store": Scenario {
+        store_directory: "/gnu/store".to_owned(),
+        ..drv_realisation("The same in another store", "hello-2.12.drv", "out", "hello-2.12")
+    }
+    .refused("store-directory-not-permitted"),
+    "refuse-realisation-drv-signed-by-hash": Scenario {
+        fingerprint: hello_drv(),
+        ..realisation("Signed as Nix 2.34 does, judged as Nix 2.35 does", leaf())
+    }
+    .refused("bad-signature"),
+    "refuse-realisation-signed-by-drv": Scenario {
+        fingerprint: hello_hash(),
+        ..drv_realisation("Signed as Nix 2.35 does, judged as Nix 2.34 does", "hello-2.12.drv", "out", "hello-2.12")
+    }
+    .refused("bad-signature"),
+    "accept-realisation-drv-output": drv_realisation("Another output than 'out'", "hello-2.12.drv", "dev", "hello-2.12-dev").accepted(),
+    "refuse-realisation-drv-output": malformed_drv("Another output, by the name of 'out'", "hello-2.12.drv", "dev", "hello-2.12"),
+    "refuse-realisation-drv-output-out": malformed_drv("The output 'out', by the name of another", "hello-2.12.drv", "out", "hello-2.12-out"),
+    "refuse-realisation-drv-output-empty": malformed_drv("An output without a name", "hello-2.12.drv", "", "hello-2.12-"),
+    "refuse-realisation-drv-output-slash": malformed_drv("An output's name that no store path can end in", "hello-2.12.drv", "a/b", "hello-2.12-a/b"),
+    "refuse-realisation-drv-output-escape": malformed_realisation("An escape in an output's name", &hello_drv().replace("out\"", r#"\u006fut""#)),
+    "refuse-realisation-drv-output-needed-escape": malformed_realisation("An escape in an output's name that JSON needs", &hello_drv().replace("out\"", r#"o\nut""#)),
+    "refuse-realisation-drv-name": malformed_drv("A derivation of another name than its output", "openssl-3.4.drv", "out", "hello-2.12"),
+    "accept-realisation-drv-of-drv": drv_realisation("A derivation that builds a derivation", "hello-2.12.drv.drv", "out", "hello-2.12.drv").accepted(),
+    "refuse-realisation-drv-not-drv": malformed_drv("A derivation that is none", "hello-2.12", "out", "hello-2.12"),
+    "refuse-realisation-drv-nameless": malformed_drv("A derivation without a name", ".drv", "dev", "-dev"),
+    "accept-realisation-drv-longest": drv_realisation("A derivation whose store path's name has 211 bytes", &format!("{}.drv", "x".repeat(207)), "out", &"x".repeat(207)).accepted(),
+    "refuse-realisation-drv-longer": malformed_drv("A derivation whose store path's name has 212 bytes", &format!("{}.drv", "x".repeat(208)), "out", &"x".repeat(208)),
+    "refuse-realisation-drv-digest": malformed_realisation("A derivation's digest with a letter that Nix's base-32 lacks", &hello_drv().replacen(OTHER_DIGEST, &format!("e{}", &OTHER_DIGEST[1..]), 1)),
+    "refuse-realisation-drv-full-path": malformed_realisation("A derivation by its full store path", &hello_drv().replace(OTHER_DIGEST, &format!("/nix/store/{OTHER_DIGEST}"))),
+    "refuse-realisation-drv-full-out-path": malformed_realisation("An output by its full store path", &hello_drv().replace(DIGEST, &format!("/nix/store/{DIGEST}"))),
+    "refuse-realisation-drv-signatures": malformed_realisation("With its signatures", &hello_drv().replace("}}", r#","signatures":[]}}"#)),
+    "refuse-realisation-drv-dependent": malformed_realisation("With a field of Nix 2.34's form", &hello_drv().replace(r#"{"key""#, r#"{"dependentRealisations":{},"key""#)),
+    "refuse-realisation-drv-field": malformed_realisation("With an unknown field", &hello_drv().replace("}}", r#"},"x":""}"#)),
+    "refuse-realisation-drv-order": malformed_realisation("The value before the key", &format!(r#"{{"value":{{"outPath":"{DIGEST}-hello-2.12"}},"key":{{"drvPath":"{OTHER_DIGEST}-hello-2.12.drv","outputName":"out"}}}}"#)),
+    "refuse-realisation-drv-key-order": malformed_realisation("The output's name before the derivation", &format!(r#"{{"key":{{"outputName":"out","drvPath":"{OTHER_DIGEST}-hello-2.12.drv"}},"value":{{"outPath":"{DIGEST}-hello-2.12"}}}}"#)),
+    "refuse-realisation-drv-space": malformed_realisation("White space in the key", &hello_drv().replace(r#","outputName""#, r#", "outputName""#)),
+    "refuse-realisation-drv-trailing": malformed_realisation("Something behind the key and the value", &format!("{} ", hello_drv())),
+    "refuse-realisation-drv-twice": malformed_realisation("An output's name twice", &hello_drv().replace(r#""outputName""#, r#""outputName":"out","outputName""#)),
+    "refuse-realisation-drv-array": malformed_realisation("Lists instead of objects", &format!(r#"{{"key":["{OTHER_DIGEST}-hello-2.12.drv","out"],"value":["{DIGEST}-hello-2.12"]}}"#)),
+    "refuse-realisation-drv-text": malformed_realisation("A key that is one string", &format!(r#"{{"key":"{OTHER_DIGEST}-hello-2.12.drv^out","value":{{"outPath":"{DIGEST}-hello-2.12"}}}}"#)),
     "refuse-malformed-object": Scenario {
         fingerprint: hello().replacen("1;", "2;", 1),
         ..alice_signs("A fingerprint of another version", leaf(), "hello-2.12")
@@ -636,6 +690,25 @@ fn malformed_realisation(description: &'static str, fingerprint: &str) -> Scenar
     realisation_of(description, fingerprint).with(&[], Some("malformed-object"))
 }
 
+/// Of the output of a derivation, both by the name of their store paths.
+fn drv_realisation(description: &'static str, derivation: &str, output: &str, path: &str) -> Scenario {
+    realisation_of(description, &drv_fingerprint(derivation, output, path))
+}
+
+fn malformed_drv(description: &'static str, derivation: &str, output: &str, path: &str) -> Scenario {
+    drv_realisation(description, derivation, output, path).with(&[], Some("malformed-object"))
+}
+
+fn drv_fingerprint(derivation: &str, output: &str, path: &str) -> String {
+    format!(
+        r#"{{"key":{{"drvPath":"{OTHER_DIGEST}-{derivation}","outputName":"{output}"}},"value":{{"outPath":"{DIGEST}-{path}"}}}}"#
+    )
+}
+
+fn hello_drv() -> String {
+    drv_fingerprint("hello-2.12.drv", "out", "hello-2.12")
+}
+
 /// Add the group order to S, the second half of a signature: the same equation holds, in another encoding.
 fn add_order(signature: &mut [u8]) {
     let order = [
@@ -765,10 +838,14 @@ fn usages(usages: &[Usage]) -> Usages {
     usages.iter().copied().collect()
 }
 
-fn realisation(description: &'static str, draft: Draft) -> Scenario {
-    let fingerprint = format!(
+fn hello_hash() -> String {
+    format!(
         r#"{{"dependentRealisations":{{}},"id":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad!out","outPath":"{DIGEST}-hello-2.12"}}"#
-    );
+    )
+}
+
+fn realisation(description: &'static str, draft: Draft) -> Scenario {
+    let fingerprint = hello_hash();
     let signature = sign(&name(&[(draft, root())]), &alice(), &fingerprint);
     Scenario { kind: Kind::Realisation, ..scenario(description, fingerprint, vec![signature.into()]) }
 }
