@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -38,7 +39,8 @@ void explain(const std::string & why)
         return;
     fprintf(
         stderr,
-        "warning: the nixcert plugin is not used, because %s\n"
+        "warning: the nixcert plugin for Nix " NIX_VERSION
+        " is not used, because %s\n"
         "  No certificate is accepted, and the store '" SCHEME
         "://' cannot be opened. Build the plugin for this Nix,\n"
         "  or take 'NIX_REMOTE=" SCHEME "://' out of the environment of the Nix daemon to do without certificates.\n",
@@ -121,12 +123,12 @@ void load()
     dl_iterate_phdr(findStore, &store);
 
     if (!version || !store.found)
-        return explain("this Nix has no shared libnixstore. It was built for Nix " NIX_VERSION ".");
+        return explain("this Nix has no shared libnixstore.");
     if (*version != NIX_VERSION)
-        return explain("this is Nix " + *version + ", and it was built for Nix " NIX_VERSION ".");
+        return explain("this is Nix " + *version + ".");
     /* Patches may have changed what the version does not tell. */
     if (store.buildId != NIX_BUILD_ID)
-        return explain("this is another build of Nix " NIX_VERSION " than the one that it was built for.");
+        return explain("this is another build of that version than the one that it was built for.");
 
     auto handle = dlopen(storeFile().c_str(), RTLD_NOW | RTLD_LOCAL);
     auto registerStore = handle ? reinterpret_cast<void (*)()>(dlsym(handle, "nixcert_plugin_register")) : nullptr;
@@ -144,5 +146,8 @@ void load()
  */
 extern "C" void nix_plugin_entry()
 {
-    load();
+    /* `plugin-files` may name it twice, and nothing can be registered twice. */
+    static bool isLoaded = false;
+    if (!std::exchange(isLoaded, true))
+        load();
 }
