@@ -9,7 +9,7 @@ use super::{
     attacks::{fresh, must_fail},
     forge::Key,
     pki::{certify, root_ca},
-    wire::{Client, Flags, hex},
+    wire::{Client, Flags, Realisation, RealisationByPath, hex},
 };
 use crate::bed::Bed;
 
@@ -32,6 +32,11 @@ pub(crate) const CASES: &[Case] = &[
         run: |bed| registered(bed, BOTH, "hello-1", Signature::OfAnother, Some("[bad-signature]")),
     },
     Case {
+        name: "realisation/signed-in-the-other-form-is-refused",
+        run: |bed| registered(bed, BOTH, "hello-1", Signature::OfOtherForm, Some("[bad-signature]")),
+    },
+    Case { name: "realisation/of-a-derivation-of-another-name-is-refused", run: of_another_name },
+    Case {
         name: "realisation/missing-usage-is-refused",
         run: |bed| {
             let options = "--usage import-paths --permit '*' --host '*'";
@@ -48,6 +53,7 @@ pub(crate) const BOTH: &str = "--usage import-paths,import-realisations --permit
 enum Signature {
     Own,
     OfAnother,
+    OfOtherForm,
     None,
 }
 
@@ -93,6 +99,44 @@ fn registered(
     signature: Signature,
     refusal: Option<&str>,
 ) -> Result<Outcome> {
+    let Offered { path, key, mut client } = offered(bed, options, name)?;
+    let (own, another) = (Derivation::of(&path), Derivation::other_than_of(&path));
+    let sign = |text: String| vec![key.sign(&text)];
+    let (of_hash, of_path) = match signature {
+        Signature::Own => (sign(own.by_hash(&path)), sign(own.by_path(&path))),
+        Signature::OfAnother => (sign(another.by_hash(&path)), sign(another.by_path(&path))),
+        Signature::OfOtherForm => (sign(own.by_path(&path)), sign(own.by_hash(&path))),
+        Signature::None => (vec![], vec![]),
+    };
+    let answer = client.register_realisation(&own.realisation(&path, &of_hash, of_path));
+    match refusal {
+        None => answer?,
+        Some(words) => must_fail(answer, words)?,
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Whoever may sign for some name may not answer for derivations of other names. (A hash has no name.)
+fn of_another_name(bed: &Bed) -> Result<Outcome> {
+    let Offered { path, key, mut client } = offered(bed, BOTH, "hello-1")?;
+    if !client.realisations_by_path() {
+        return Ok(Outcome::Skipped("realisations of this Nix do not name the derivation".to_owned()));
+    }
+    let own = Derivation::of(&path);
+    let another = Derivation { path: own.path.replace("hello-1", "openssl-1"), hash: own.hash.clone() };
+    must_fail(client.register_realisation(&another.signed(&path, &[&key])), "[malformed-object]")?;
+    client.register_realisation(&own.signed(&path, &[&key]))?;
+    Ok(Outcome::Passed)
+}
+
+/// A path that the server has, and who may say what it is the output of.
+struct Offered {
+    path: String,
+    key: Key,
+    client: Client,
+}
+
+fn offered(bed: &Bed, options: &str, name: &str) -> Result<Offered> {
     let (host, server) = (&bed.workstation, &bed.server);
     server.configure(&format!("trusted-ca-keys = {}\n", root_ca(host, "acme-1")?))?;
     let file = certify(host, "alice", "alice-1", "acme-1", options)?;
@@ -103,53 +147,76 @@ fn registered(
     };
     let mut client = Client::connect(host, "alice", server)?;
     client.add(&parcel, Flags::default())?;
+    Ok(Offered { path: parcel.info.path, key, client })
+}
 
-    let path = &parcel.info.path;
-    let signatures = match signature {
-        Signature::Own => vec![key.sign(&fingerprint(path, Derivation::Own))],
-        Signature::OfAnother => vec![key.sign(&fingerprint(path, Derivation::Another))],
-        Signature::None => vec![],
-    };
-    let json = json(path, &signatures);
-    let answer = client.register_realisation(&json);
-    match refusal {
-        None => answer?,
-        Some(words) => must_fail(answer, words)?,
+/// A derivation that is made up, whose output `out` is some path.
+struct Derivation {
+    /// What Nix up to 2.34 knows it by.
+    hash: String,
+    /// And Nix 2.35 and later: its store path.
+    path: String,
+}
+
+impl Derivation {
+    /// No two paths have the same digest, so nor do these derivations.
+    fn of(output: &str) -> Self {
+        Self { hash: hash("a", output), path: format!("{output}.drv") }
     }
-    Ok(Outcome::Passed)
+
+    /// The same name, and another digest.
+    fn other_than_of(output: &str) -> Self {
+        let (digest, name) = base(output).split_at(32);
+        let digest: String = digest.chars().rev().collect();
+        Self { hash: hash("b", output), path: format!("{STORE}{digest}{name}.drv") }
+    }
+
+    /// What is signed, up to Nix 2.34.
+    fn by_hash(&self, output: &str) -> String {
+        let (hash, output) = (&self.hash, base(output));
+        format!(r#"{{"dependentRealisations":{{}},"id":"{hash}!out","outPath":"{output}"}}"#)
+    }
+
+    /// What is signed, since Nix 2.35.
+    fn by_path(&self, output: &str) -> String {
+        let (derivation, output) = (base(&self.path), base(output));
+        format!(
+            r#"{{"key":{{"drvPath":"{derivation}","outputName":"out"}},"value":{{"outPath":"{output}"}}}}"#
+        )
+    }
+
+    /// What a client sends, with the signatures for either form.
+    fn realisation(&self, output: &str, of_hash: &[String], of_path: Vec<String>) -> Realisation {
+        let signatures: Vec<String> = of_hash.iter().map(|signature| format!(r#""{signature}""#)).collect();
+        let signatures = format!(r#","signatures":[{}]}}"#, signatures.join(","));
+        let fingerprint = self.by_hash(output);
+        let by_path = RealisationByPath {
+            derivation: self.path.clone(),
+            output: "out".to_owned(),
+            path: output.to_owned(),
+            signatures: of_path,
+        };
+        Realisation { by_hash: fingerprint.trim_end_matches('}').to_owned() + &signatures, by_path }
+    }
+
+    fn signed(&self, output: &str, keys: &[&Key]) -> Realisation {
+        let sign = |text: String| -> Vec<String> { keys.iter().map(|key| key.sign(&text)).collect() };
+        self.realisation(output, &sign(self.by_hash(output)), sign(self.by_path(output)))
+    }
 }
 
-/// A realisation's derivation, which is made up.
-#[derive(Clone, Copy)]
-enum Derivation {
-    Own,
-    Another,
+const STORE: &str = "/nix/store/";
+
+fn base(path: &str) -> &str {
+    path.trim_start_matches(STORE)
 }
 
-/// No two paths have the same first bytes, so nor do these derivations.
-fn id(path: &str, derivation: Derivation) -> String {
-    let salt = match derivation {
-        Derivation::Own => "a",
-        Derivation::Another => "b",
-    };
-    let hash = hex(format!("{salt}{}", path.trim_start_matches("/nix/store/")).as_bytes());
-    format!("sha256:{hash:0<64.64}!out")
-}
-
-fn fingerprint(path: &str, derivation: Derivation) -> String {
-    let (id, path) = (id(path, derivation), path.trim_start_matches("/nix/store/"));
-    format!(r#"{{"dependentRealisations":{{}},"id":"{id}","outPath":"{path}"}}"#)
-}
-
-fn json(path: &str, signatures: &[String]) -> String {
-    let (id, path) = (id(path, Derivation::Own), path.trim_start_matches("/nix/store/"));
-    let signatures: Vec<String> = signatures.iter().map(|signature| format!("\"{signature}\"")).collect();
-    let signatures = signatures.join(",");
-    format!(r#"{{"dependentRealisations":{{}},"id":"{id}","outPath":"{path}","signatures":[{signatures}]}}"#)
+fn hash(salt: &str, output: &str) -> String {
+    let hash = hex(format!("{salt}{}", base(output)).as_bytes());
+    format!("sha256:{hash:0<64.64}")
 }
 
 /// The realisation of a made-up derivation by this path, signed by all of these.
-pub(crate) fn signed(path: &str, keys: &[&Key]) -> String {
-    let fingerprint = fingerprint(path, Derivation::Own);
-    json(path, &keys.iter().map(|key| key.sign(&fingerprint)).collect::<Vec<_>>())
+pub(crate) fn signed(path: &str, keys: &[&Key]) -> Realisation {
+    Derivation::of(path).signed(path, keys)
 }

@@ -1,6 +1,6 @@
 //! A client of the Nix daemon that says what stock clients do not: the worker protocol, as far as the cases need it.
 //!
-//! It talks as version 1.35 does (Nix 2.15), which every daemon here understands. Integers are 64 bit, little-endian;
+//! It talks as version 1.38 does (Nix 2.24), which every daemon here understands. Integers are 64 bit, little-endian;
 //! a string is its length, its bytes, and zeros up to a multiple of eight (Nix's `src/libstore/worker-protocol.cc`).
 
 use std::{
@@ -16,7 +16,11 @@ use crate::host::Host;
 
 const MAGIC_OF_CLIENT: u64 = 0x6e69_7863;
 const MAGIC_OF_DAEMON: u64 = 0x6478_696f;
-const VERSION: u64 = 1 << 8 | 35;
+const VERSION: u64 = 1 << 8 | 38;
+
+/// The feature by which Nix 2.35 and later say that to them a realisation is of a derivation's store path. Without it they take
+/// no realisation at all; daemons before them do not have it.
+const REALISATIONS_BY_PATH: &str = "realisation-with-path-not-hash";
 
 const QUERY_PATH_INFO: u64 = 26;
 const ADD_SIGNATURES: u64 = 37;
@@ -79,11 +83,28 @@ pub(crate) struct Flags {
     pub(crate) dont_check_signatures: bool,
 }
 
+/// A realisation, as each of the two forms of the protocol has it (FORMAT O2).
+pub(crate) struct Realisation {
+    /// Up to Nix 2.34: JSON, with the signatures on that form.
+    pub(crate) by_hash: String,
+    /// Since Nix 2.35.
+    pub(crate) by_path: RealisationByPath,
+}
+
+/// What Nix 2.35 and later take for a realisation.
+pub(crate) struct RealisationByPath {
+    pub(crate) derivation: String,
+    pub(crate) output: String,
+    pub(crate) path: String,
+    pub(crate) signatures: Vec<String>,
+}
+
 /// A connection.
 pub(crate) struct Client {
     ssh: Child,
     to: ChildStdin,
     from: ChildStdout,
+    realisations_by_path: bool,
 }
 
 impl Client {
@@ -96,22 +117,30 @@ impl Client {
             .stderr(Stdio::null())
             .spawn()?;
         let (Some(to), Some(from)) = (ssh.stdin.take(), ssh.stdout.take()) else { bail!("no pipes to ssh") };
-        let mut client = Self { ssh, to, from };
+        let mut client = Self { ssh, to, from, realisations_by_path: false };
         client.greet().with_context(|| format!("the daemon of {} did not answer", server.name()))?;
         Ok(client)
     }
 
     fn greet(&mut self) -> Result<()> {
         let mut hello = Vec::new();
-        // Two obsolete settings follow the version: CPU affinity, reserved space.
-        for number in [MAGIC_OF_CLIENT, VERSION, 0, 0] {
-            put(&mut hello, number);
-        }
+        put(&mut hello, MAGIC_OF_CLIENT);
+        put(&mut hello, VERSION);
+        put_strings(&mut hello, &[REALISATIONS_BY_PATH.to_owned()]);
+        // Two obsolete settings: CPU affinity, reserved space.
+        put(&mut hello, 0);
+        put(&mut hello, 0);
         self.send(&hello)?;
         if self.number()? != MAGIC_OF_DAEMON {
             bail!("this is no Nix daemon");
         }
-        let _its_version = self.number()?;
+        let its_version = self.number()?;
+        if its_version < VERSION {
+            bail!(
+                "this daemon talks as version {its_version:#x}, older than {VERSION:#x}, and has no features"
+            );
+        }
+        self.realisations_by_path = self.strings()?.iter().any(|feature| feature == REALISATIONS_BY_PATH);
         let _version_of_nix = self.bytes()?;
         let _trusted = self.number()?;
         self.finish()
@@ -197,14 +226,27 @@ impl Client {
         self.number().map(drop)
     }
 
-    /// Registers a realisation, given as JSON.
+    /// Whether this daemon's realisations are of a derivation's store path, not of a hash.
+    pub(crate) fn realisations_by_path(&self) -> bool {
+        self.realisations_by_path
+    }
+
+    /// Registers a realisation, in the form that this daemon understands.
     ///
     /// # Errors
     /// What the daemon says.
-    pub(crate) fn register_realisation(&mut self, json: &str) -> Result<()> {
+    pub(crate) fn register_realisation(&mut self, realisation: &Realisation) -> Result<()> {
         let mut message = Vec::new();
         put(&mut message, REGISTER_DRV_OUTPUT);
-        put_bytes(&mut message, json.as_bytes());
+        if self.realisations_by_path {
+            let RealisationByPath { derivation, output, path, signatures } = &realisation.by_path;
+            for text in [derivation, output, path] {
+                put_bytes(&mut message, text.as_bytes());
+            }
+            put_strings(&mut message, signatures);
+        } else {
+            put_bytes(&mut message, realisation.by_hash.as_bytes());
+        }
         self.send(&message)?;
         self.finish()
     }
