@@ -145,6 +145,8 @@ impl Cache {
         }
         fs::create_dir(&partial)?;
         make(&partial)?;
+        // What was unpacked in it may have given it an old time.
+        File::open(&partial)?.set_modified(std::time::SystemTime::now())?;
         fs::rename(&partial, &path)?;
         self.prune(kind)?;
         Ok(path)
