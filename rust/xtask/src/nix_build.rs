@@ -15,7 +15,7 @@ use crate::{
     nix_source::{Nix, Source},
     products::{self, Profile},
     report::Step,
-    roots::{self, Access, NIX_SOURCE, inside},
+    roots::{self, NIX_SOURCE, compiling},
     supported::{Group, Patch},
 };
 
@@ -135,7 +135,7 @@ pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise
         step.run(Command::new("env").args(copy).arg(objects.join("tree")).arg(directory.join("tree")), &log)?;
         let binds = [(directory, "/build"), (library.as_path(), "/prefix")];
         step.run(
-            &mut inside(&root, &[], Access::Read, &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree")),
+            &mut compiling(cache, &root, &[], &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree"))?,
             &log,
         )?;
         step.done();
@@ -175,11 +175,10 @@ fn compile(
         let step = Step::start(format!("Building Nix {} {}", nix.version, extent.title()));
         let patches = write_patches(directory, patches)?;
         let script = format!("cp -a {copied} /build/tree\n{patches}{script}");
-        let compiled = cache.place("compiled")?;
-        let mut binds = vec![(directory, "/build"), (compiled.as_path(), "/root/.cache/ccache")];
+        let mut binds = vec![(directory, "/build")];
         binds.extend(library.map(|library| (library, "/prefix")));
         binds.extend(source.map(|source| (source, "/source")));
-        step.run(&mut inside(root, &[], Access::Read, &binds, &script), &log)?;
+        step.run(&mut compiling(cache, root, &[], &binds, &script)?, &log)?;
         step.done();
         Ok(())
     })

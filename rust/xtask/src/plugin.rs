@@ -10,7 +10,7 @@ use crate::{
     nix_source::Nix,
     products::{self, Profile},
     report::Step,
-    roots::{self, Access, inside},
+    roots::{self, compiling},
 };
 
 /// The line of nix.conf that loads it.
@@ -40,7 +40,7 @@ pub(crate) fn layer(cache: &Cache, nix: &Nix, stock: &NixBuild) -> Result<PathBu
     let entry = cache.entry(&kind, &key, |directory| {
         let step = Step::start(format!("Building the plugin for Nix {}", nix.version));
         let binds = [(directory, "/build"), (library.as_path(), "/prefix"), (source.as_path(), "/source")];
-        step.run(&mut inside(&root, &[&stock], Access::Read, &binds, &script), &cache.log(&kind)?)?;
+        step.run(&mut compiling(cache, &root, &[&stock], &binds, &script)?, &cache.log(&kind)?)?;
         step.done();
         Ok(())
     })?;

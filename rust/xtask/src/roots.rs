@@ -138,6 +138,19 @@ pub(crate) fn inside(
     command
 }
 
+/// The same, for a compiler, which finds what it made before.
+pub(crate) fn compiling(
+    cache: &Cache,
+    root: &Path,
+    layers: &[&Path],
+    binds: &[(&Path, &str)],
+    script: &str,
+) -> Result<Command> {
+    let compiled = cache.place("compiled")?;
+    let binds: Vec<_> = binds.iter().copied().chain([(&*compiled, "/root/.cache/ccache")]).collect();
+    Ok(inside(root, layers, Access::Read, &binds, script))
+}
+
 fn make(cache: &Cache, release: Release, directory: &Path) -> Result<()> {
     let name = release.name();
     let log = cache.log(release.kind())?;
