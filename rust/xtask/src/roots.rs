@@ -127,14 +127,18 @@ pub(crate) fn inside(
     for (from, to) in binds {
         command.arg(from).arg(to);
     }
+    // Nothing of this machine's environment matters in there, but how the package sources are reached.
+    command.env_clear();
+    for variable in ["http_proxy", "https_proxy", "no_proxy"] {
+        if let Some(value) = std::env::var_os(variable) {
+            command.env(variable, value);
+        }
+    }
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", "/root")
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    for variable in ["TMPDIR", "RUSTFLAGS", "CFLAGS", "CXXFLAGS", "LDFLAGS"] {
-        command.env_remove(variable);
-    }
     command
 }
 
