@@ -278,8 +278,8 @@ fn show(draft: &Draft, ca: &Ca, records: &[Record]) -> Result<()> {
     // FORMAT O2: "The derivation in id has no name that could be constrained"
     if draft.usages.contains(Usage::ImportRealisations) && !everything {
         output::warn(
-            "import-realisations lets this key answer for any derivation, with any output that it may name: give it \
-             only to those whom you would permit '*'",
+            "on hosts with Nix up to 2.34, import-realisations lets this key answer for any derivation, with any \
+             output that it may name: give it only to those whom you would permit '*'",
         );
     }
     if ca.kind() == CaKind::Intermediate {

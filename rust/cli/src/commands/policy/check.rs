@@ -376,8 +376,8 @@ impl Check<'_> {
             self.warn(
                 self.lines.rule(name, "usages"),
                 format!(
-                    "import-realisations lets the CA '{name}' answer for any derivation with an output whose name is \
-                     permitted: limits on names (protected ones and thresholds too) hardly limit that"
+                    "on hosts with Nix up to 2.34, import-realisations lets the CA '{name}' answer for any derivation with \
+                     an output whose name is permitted: limits on names (protected ones and thresholds too) hardly limit that"
                 ),
             );
         }
