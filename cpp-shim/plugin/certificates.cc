@@ -70,24 +70,35 @@ struct CertificateSettings : Config
         )"};
 
     /**
-     * Nix keeps the settings that it does not know yet by their names, and so
-     * applies `extra-trusted-ca-keys` first, and `trusted-ca-keys` replaces
-     * it. It comes from the same files, so append it again.
+     * Read Nix's configuration files, which Nix has read before it loaded
+     * the plugin.
+     *
+     * Of the settings that it did not know then, it remembers the first value
+     * of each, sorted by name, and no order of assigning and appending. So
+     * `set()` takes these values only where the files have none.
      */
+    void readFiles()
+    {
+        isReadingFiles = true;
+        loadConfFile(*this);
+        isReadingFiles = false;
+    }
+
     bool set(const std::string & name, const std::string & value) override
     {
+        auto setting = hasPrefix(name, "extra-") ? name.substr(6) : name;
+        if (!isReadingFiles && inFiles.contains(setting))
+            return true;
         if (!Config::set(name, value))
             return false;
-        if (name == extraTrustedCaKeys)
-            extra += value + " ";
-        else if (name == trustedCaKeys.name && extra != "")
-            Config::set(extraTrustedCaKeys, extra);
+        if (isReadingFiles)
+            inFiles.insert(setting);
         return true;
     }
 
 private:
-    static constexpr auto extraTrustedCaKeys = "extra-trusted-ca-keys";
-    std::string extra;
+    bool isReadingFiles = false;
+    std::set<std::string> inFiles;
 };
 
 static CertificateSettings & certificateSettings()
@@ -100,6 +111,7 @@ static CertificateSettings & certificateSettings()
 void registerCertificateSettings()
 {
     static GlobalConfig::Register registration(&certificateSettings());
+    certificateSettings().readFiles();
 }
 
 /**

@@ -45,7 +45,10 @@ impl Profile {
 
 /// The library, installed into a prefix in the cache.
 pub(crate) fn library(cache: &Cache, profile: Profile) -> Result<PathBuf> {
-    let key = key(profile, &["rust/core", "rust/files", "rust/host", "rust/ffi", "cpp-shim"])?;
+    let key = key(
+        profile,
+        &["rust/core", "rust/files", "rust/host", "rust/ffi", "cpp-shim/nixcert.cc", "cpp-shim/nixcert.hh"],
+    )?;
     cache.entry("library", &key, |prefix| install(&cache.log("library")?, profile, prefix))
 }
 

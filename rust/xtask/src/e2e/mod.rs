@@ -22,6 +22,7 @@ mod channels;
 pub(crate) mod forge;
 pub(crate) mod pki;
 mod plain;
+mod plugin;
 mod policy;
 mod realisations;
 mod renewal;
@@ -90,7 +91,11 @@ pub(crate) fn run(
     selection: Selection<'_>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let chosen: Vec<&Case> = cases().filter(|case| selection.includes(case)).collect();
+    let chosen: Vec<&Case> = cases()
+        .filter(|case| {
+            selection.includes(case) && (seam == Seam::Plugin || !case.name.starts_with("plugin/"))
+        })
+        .collect();
     if chosen.is_empty() {
         return Ok(());
     }
@@ -113,8 +118,9 @@ pub(crate) fn run(
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    plain::CASES
+    plugin::CASES
         .iter()
+        .chain(plain::CASES)
         .chain(attacks::CASES)
         .chain(certificates::CASES)
         .chain(realisations::CASES)
