@@ -49,37 +49,49 @@ impl Nix {
         Ok(Self { version: supported.tried.clone(), supported, source: Source::Debian })
     }
 
-    /// The one in this directory, with the series of its release; else, with the newest that fits.
+    /// The one in this directory.
     ///
     /// # Errors
-    /// It is no source tree of Nix, or none fits: the error lists what is supported.
+    /// It is no source tree of Nix, or no series fits: the error lists what is supported.
     pub(crate) fn in_directory(cache: &Cache, scratch: &Path, directory: &Path) -> Result<Self> {
-        let (version, copy) = copy(cache, directory)?;
-        let fits = fits(&copy, scratch)?;
-        let release = release(&version);
-        let fitting = || fits.iter().filter(|fit| fit.misfit.is_none()).map(|fit| &fit.supported);
-        match fitting().find(|it| it.release == release).or_else(|| fitting().next_back()) {
-            Some(supported) => Ok(Self { supported: supported.clone(), version, source: Source::Copy(copy) }),
-            None => bail!(
-                "no series of patches fits Nix {version} in {}.\n{}",
+        let tree = Tree::read(cache, scratch, directory)?;
+        let Some(nix) = tree.nix() else {
+            bail!(
+                "no series of patches fits Nix {} in {}.\n{}",
+                tree.version,
                 directory.display(),
                 supported::listed(&supported::all()?)
-            ),
-        }
+            )
+        };
+        Ok(nix)
     }
 }
 
-/// What each series makes of the source tree in this directory, and its version.
-pub(crate) fn every_fit(cache: &Cache, scratch: &Path, directory: &Path) -> Result<(String, Vec<Fit>)> {
-    let (version, copy) = copy(cache, directory)?;
-    Ok((version, fits(&copy, scratch)?))
+/// A source tree of Nix, and what the series make of it.
+pub(crate) struct Tree {
+    pub(crate) version: String,
+    pub(crate) fits: Vec<Fit>,
+    copy: PathBuf,
 }
 
-fn fits(source: &Path, scratch: &Path) -> Result<Vec<Fit>> {
-    supported::all()?
-        .into_iter()
-        .map(|supported| Ok(Fit { misfit: supported.misfit(source, scratch)?, supported }))
-        .collect()
+impl Tree {
+    /// Reads the one in this directory.
+    pub(crate) fn read(cache: &Cache, scratch: &Path, directory: &Path) -> Result<Self> {
+        let (version, copy) = copy(cache, directory)?;
+        let fits = supported::all()?
+            .into_iter()
+            .map(|supported| Ok(Fit { misfit: supported.misfit(&copy, scratch)?, supported }))
+            .collect::<Result<_>>()?;
+        Ok(Self { version, fits, copy })
+    }
+
+    /// It, with the series of its release; else, with the newest that fits.
+    pub(crate) fn nix(&self) -> Option<Nix> {
+        let release = release(&self.version);
+        let fitting = || self.fits.iter().filter(|fit| fit.misfit.is_none()).map(|fit| &fit.supported);
+        let supported = fitting().find(|it| it.release == release).or_else(|| fitting().next_back())?.clone();
+        Some(Nix { supported, version: self.version.clone(), source: Source::Copy(self.copy.clone()) })
+    }
 }
 
 /// `2.34` of `2.34.8`.

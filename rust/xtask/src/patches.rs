@@ -8,7 +8,7 @@ use crate::{
     bed::Seam,
     cache::Cache,
     e2e::{self, Selection},
-    nix_source::{self, Nix},
+    nix_source::{Nix, Tree},
     report::{bad, good, strong},
     supported,
     tally::Tally,
@@ -27,23 +27,22 @@ pub(crate) fn list() -> Result<()> {
 
 /// Prints which series fit the source tree in this directory, and gives the Nix in it; none if none fits.
 pub(crate) fn fit(cache: &Cache, scratch: &Path, directory: &Path) -> Result<Option<Nix>> {
-    let (version, fits) = nix_source::every_fit(cache, scratch, directory)?;
-    println!("Nix {version} in {}:", directory.display());
-    for fit in &fits {
+    let tree = Tree::read(cache, scratch, directory)?;
+    println!("Nix {} in {}:", tree.version, directory.display());
+    for fit in &tree.fits {
         match &fit.misfit {
             None => println!("  {} {}", good("fits        "), fit.supported),
             Some(patch) => println!("  {} {}: not {patch}", bad("does not fit"), fit.supported),
         }
     }
-    if fits.iter().all(|fit| fit.misfit.is_some()) {
-        println!(
+    let nix = tree.nix();
+    match &nix {
+        Some(nix) => println!("{} is the series for it.", nix.supported.series),
+        None => println!(
             "No series of patches fits this Nix. Use one that is supported (above), or port a series: see patches/README.md."
-        );
-        return Ok(None);
+        ),
     }
-    let nix = Nix::in_directory(cache, scratch, directory)?;
-    println!("With {}:", nix.supported.series);
-    Ok(Some(nix))
+    Ok(nix)
 }
 
 /// Everything that tests a Nix: upstream's tests about signatures, the end-to-end cases, and the plugin.
