@@ -57,7 +57,8 @@ enum Chore {
     },
     /// Run every test, from units to end to end on real daemons (needs root on Debian)
     Test {
-        /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them
+        /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them; "upstream"
+        /// and "leftovers" are names, too
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// Test with the Nix in this directory instead of Debian 13's: a clone of its repository, at any supported version
@@ -150,15 +151,21 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Test { only, nix_source, plugin, bed } => in_the_bed(*bed, |cache, scratch| {
             let nix = nix(cache, scratch, nix_source.as_deref())?;
             let mut tally = Tally::default();
+            let wanted = |name: &str| {
+                only.as_deref().is_none_or(|texts| texts.split(',').any(|text| name.contains(text)))
+            };
             if only.is_none() {
                 workspace::run(cache, &mut tally)?;
             }
-            if only.as_deref().is_none_or(|text| "leftovers".contains(text)) {
+            if wanted("leftovers") {
                 leftovers::run(cache, &mut tally)?;
             }
-            match (only.as_deref(), plugin) {
-                (None, _) => patches::test(cache, scratch, &nix, &mut tally)?,
-                (Some(only), plugin) => {
+            match only.as_deref() {
+                None => patches::test(cache, scratch, &nix, &mut tally)?,
+                Some(only) => {
+                    if wanted("upstream") && !plugin {
+                        upstream::run(cache, scratch, &nix, &mut tally)?;
+                    }
                     let seam = if *plugin { Seam::Plugin } else { Seam::Patches };
                     e2e::run(cache, scratch, &nix, seam, Selection::Named(only), &mut tally)?;
                 }

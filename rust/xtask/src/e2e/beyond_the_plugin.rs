@@ -4,6 +4,9 @@
 /// Of stock Nix, whose code does this itself.
 const STOCK: &str = "here Nix does what it does without";
 
+/// Building registers realisations by the same call, without a word on whose they are.
+const REALISATION: &str = "stock Nix checks no realisation that a client registers";
+
 /// Root's own commands do not use the plugin's store.
 const ROOT: &str = "it is the daemon's alone";
 
@@ -12,5 +15,20 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("client/repair-is-ignored", STOCK),
     ("client/repair-of-many-is-ignored", STOCK),
     ("local-store/certified-is-accepted", ROOT),
+    ("local-store/of-another-ca-is-refused", ROOT),
     ("verify/certified-is-accepted", ROOT),
+    ("realisation/by-nix-copy-certified-is-accepted", REALISATION),
+    ("realisation/by-nix-copy-unsigned-is-refused", REALISATION),
+    ("realisation/certified-is-accepted", REALISATION),
+    ("realisation/unsigned-is-refused", REALISATION),
+    ("realisation/of-another-derivation-is-refused", REALISATION),
+    ("realisation/signed-in-the-other-form-is-refused", REALISATION),
+    ("realisation/of-a-derivation-of-another-name-is-refused", REALISATION),
+    ("realisation/missing-usage-is-refused", REALISATION),
+    ("policy/realisation-is-accepted", REALISATION),
+    ("policy/realisation-without-the-usage-is-refused", REALISATION),
+    ("widening/usage-of-the-intermediate-is-accepted", REALISATION),
+    ("widening/usage-is-refused", REALISATION),
+    ("threshold/two-for-a-realisation-are-accepted", REALISATION),
+    ("threshold/one-for-a-realisation-is-refused", REALISATION),
 ];
