@@ -4,6 +4,12 @@
 /// Of stock Nix, whose code does this itself.
 const STOCK: &str = "here Nix does what it does without";
 
+/// `nix store verify` does not ask the store, but the keys.
+const VERIFY: &str = "`nix store verify` knows plain keys only";
+
+/// What a substituter said once is remembered.
+const REMEMBERED: &str = "stock Nix does not ask a substituter again";
+
 /// Building registers realisations by the same call, without a word on whose they are.
 const REALISATION: &str = "stock Nix checks no realisation that a client registers";
 
@@ -16,7 +22,16 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("client/repair-of-many-is-ignored", STOCK),
     ("local-store/certified-is-accepted", ROOT),
     ("local-store/of-another-ca-is-refused", ROOT),
-    ("verify/certified-is-accepted", ROOT),
+    ("verify/certified-is-accepted", VERIFY),
+    ("threshold/two-by-store-verify-are-accepted", VERIFY),
+    ("threshold/one-by-store-verify-is-refused", VERIFY),
+    ("list/that-users-cannot-read-does-not-verify", VERIFY),
+    ("valid-path/retired-is-still-good", VERIFY),
+    ("valid-path/compromised-before-it-came-is-bad", VERIFY),
+    ("valid-path/compromised-after-it-came-is-good", VERIFY),
+    ("valid-path/compromised-after-it-came-is-bad-if-the-clock-may-be-behind", VERIFY),
+    ("remembered/signed-later-is-accepted", REMEMBERED),
+    ("renewal/rewrapped-in-an-http-cache-is-accepted", REMEMBERED),
     ("realisation/by-nix-copy-certified-is-accepted", REALISATION),
     ("realisation/by-nix-copy-unsigned-is-refused", REALISATION),
     ("realisation/certified-is-accepted", REALISATION),
