@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn the_plugin_has_a_folder_and_an_option_for_each_release_it_knows() {
+        let plugin = products::clone().expect("clone").join("cpp-shim/plugin");
+        let options = fs::read_to_string(plugin.join("meson.options")).expect("meson.options");
+        for it in all().expect("list") {
+            assert_eq!(plugin.join(&it.series).is_dir(), it.plugin, "{}", it.series);
+            assert_eq!(options.contains(&format!("'{}'", it.series)), it.plugin, "{}", it.series);
+        }
+    }
+
+    #[test]
     fn the_readme_says_what_each_series_was_tried_with() {
         let readme =
             fs::read_to_string(products::clone().expect("clone").join("patches/README.md")).expect("README");

@@ -30,6 +30,7 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("valid-path/compromised-before-it-came-is-bad", VERIFY),
     ("valid-path/compromised-after-it-came-is-good", VERIFY),
     ("valid-path/compromised-after-it-came-is-bad-if-the-clock-may-be-behind", VERIFY),
+    ("activation/guarded-profile-system-that-nobody-vouches-for-is-refused", "stock Nix asks no guard"),
     ("remembered/signed-later-is-accepted", REMEMBERED),
     ("renewal/rewrapped-in-an-http-cache-is-accepted", REMEMBERED),
     ("realisation/by-nix-copy-certified-is-accepted", REALISATION),
