@@ -14,7 +14,7 @@ use crate::{
     report::{Step, show},
 };
 
-/// The free disk space that the cache needs, in MiB: three roots, and two builds of Nix with their trees.
+/// The free disk space that the cache needs, in MiB: three roots, and three builds of Nix with their trees.
 const DISK: u64 = 6 * 1024;
 
 /// The free memory that the build of Nix needs, in MiB: two compilers at once.

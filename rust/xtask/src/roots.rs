@@ -152,7 +152,9 @@ pub(crate) fn compiling(
 ) -> Result<Command> {
     let compiled = cache.place("compiled")?;
     let binds: Vec<_> = binds.iter().copied().chain([(&*compiled, "/root/.cache/ccache")]).collect();
-    Ok(inside(root, layers, Access::Read, &binds, script))
+    let mut command = inside(root, layers, Access::Read, &binds, script);
+    command.env("CCACHE_MAXSIZE", "2G");
+    Ok(command)
 }
 
 fn make(cache: &Cache, release: Release, directory: &Path) -> Result<()> {
