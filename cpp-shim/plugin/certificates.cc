@@ -246,12 +246,15 @@ std::string findClientUser()
 
     /* Nix does not tell its store whom it serves. */
     std::error_code error;
-    for (auto & entry : std::filesystem::directory_iterator("/proc/self/fd", error))
-        if (auto fd = string2Int<int>(entry.path().filename().string()))
+    std::filesystem::directory_iterator entry("/proc/self/fd", error), end;
+    for (; !error && entry != end; entry.increment(error))
+        if (auto fd = string2Int<int>(entry->path().filename().string()))
             if (auto peer = getPeerOfDaemon(*fd)) {
                 user = *peer;
                 break;
             }
+    if (error)
+        return "<unknown>";
 
     auto pw = getpwuid(user);
     return pw ? pw->pw_name : std::to_string(user);

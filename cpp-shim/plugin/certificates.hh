@@ -76,7 +76,8 @@ void logCertifiedSigners(std::string_view what, std::string user, const Signatur
 
 /**
  * @return The name of the user at the other end of the daemon's connection
- * that this process serves, or else of the user as whom it runs.
+ * that this process serves, or else of the user as whom it runs; `<unknown>`
+ * if that cannot be found out.
  */
 std::string findClientUser();
 
