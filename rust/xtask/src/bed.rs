@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use tempfile::TempDir;
 
 use crate::{
     cache::Cache,
@@ -29,6 +30,8 @@ pub(crate) struct Bed {
     /// Hosts that only tests need.
     more: Option<More>,
     _switch: Switch,
+    /// Where the hosts' files are; it goes after them.
+    _files: TempDir,
 }
 
 struct More {
@@ -81,15 +84,17 @@ impl Bed {
 
         let step = Step::start("Booting the hosts");
         let switch = Switch::start()?;
+        // A run may boot hosts more than once.
+        let files = tempfile::tempdir_in(scratch)?;
         let boot = |name: &str, number, root: &Path, layers: Vec<&Path>| {
-            let host = Host::boot(scratch, &switch, &Recipe { name, number, root, layers })?;
+            let host = Host::boot(files.path(), &switch, &Recipe { name, number, root, layers })?;
             host.configure("")?;
             Ok::<_, anyhow::Error>(host)
         };
         let boot_tested = |name: &str, number| {
             let layers = [&*command].into_iter().chain(tested.iter().map(|layer| &**layer));
             let layers = layers.chain(tested_clock.as_deref().ok()).collect();
-            let host = Host::boot(scratch, &switch, &Recipe { name, number, root: &builder, layers })?;
+            let host = Host::boot(files.path(), &switch, &Recipe { name, number, root: &builder, layers })?;
             if seam == Seam::Plugin {
                 host.use_plugin();
             }
@@ -125,7 +130,7 @@ impl Bed {
         }
         step.done();
         println!("server: {}", server.root("nix --version")?.trim());
-        Ok(Self { workstation, server, more, _switch: switch })
+        Ok(Self { workstation, server, more, _switch: switch, _files: files })
     }
 
     /// Another machine to build on, with a store of its own, and the Nix that is tested.

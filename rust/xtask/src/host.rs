@@ -91,7 +91,7 @@ impl Output {
 impl Host {
     /// Boots a host. `scratch` is on a tmpfs.
     pub(crate) fn boot(scratch: &Path, switch: &Switch, recipe: &Recipe<'_>) -> Result<Self> {
-        let own = scratch.join("hosts").join(recipe.name);
+        let own = scratch.join(recipe.name);
         let [root, upper, work] = ["root", "upper", "work"].map(|name| own.join(name));
         for directory in [&root, &upper, &work] {
             fs::create_dir_all(directory)?;
