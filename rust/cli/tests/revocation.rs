@@ -330,6 +330,71 @@ fn huge_files_and_unreadable_ones() {
 }
 
 #[test]
+fn a_drop_in_directory_is_emptied_of_what_was_judged() {
+    let world = World::new();
+    world.ok("revoke --ca ca --refresh -o first.list --yes");
+    world.ok("revoke --ca ca --label bob --retired -o second.list --yes");
+    let place = format!("--drop-in incoming --trusted-ca-keys {} --directory held", world.ca_key);
+    let install = format!("revocation install {place}");
+    fs::create_dir(world.path("incoming")).unwrap();
+    assert_eq!(world.ok(&install), "", "an empty directory is nothing to speak of");
+
+    fs::copy(world.path("second.list"), world.path("incoming/good.list")).unwrap();
+    fs::copy(world.path("first.list"), world.path("incoming/.hidden")).unwrap();
+    assert!(world.ok(&install).contains("it counts at the next decision"));
+    assert_eq!(names(&world.path("incoming")), [".hidden"]);
+    // What is held already is fine, and gone; what is older is refused, and gone.
+    fs::copy(world.path("second.list"), world.path("incoming/again.list")).unwrap();
+    world.ok(&install);
+    fs::copy(world.path("first.list"), world.path("incoming/older.list")).unwrap();
+    world.fails(&install, 1, "(list-older-than-held)");
+    assert_eq!(names(&world.path("incoming")), [".hidden"]);
+}
+
+#[test]
+fn a_drop_in_directory_has_anything_in_it() {
+    let world = World::new();
+    world.ok("revoke --ca ca --refresh -o first.list --yes");
+    let place = format!("--drop-in incoming --trusted-ca-keys {} --directory held", world.ca_key);
+    let install = format!("revocation install {place}");
+    let incoming = world.path("incoming");
+    fs::create_dir_all(incoming.join("a-directory/full")).unwrap();
+    std::os::unix::fs::symlink(world.path("alice.key"), incoming.join("a-link")).unwrap();
+    assert!(Command::new("mkfifo").arg(incoming.join("a-pipe")).status().unwrap().success());
+    fs::File::create(incoming.join("a-sea-of-zeros")).unwrap().set_len(1 << 40).unwrap();
+    fs::write(incoming.join("half.list"), &world.bytes("first.list")[..40]).unwrap();
+    fs::copy(world.path("first.list"), incoming.join("z.list")).unwrap();
+
+    let output = world.run(&install);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for sentence in [
+        "'incoming/a-directory' is no ordinary file",
+        "'incoming/a-link' is no ordinary file",
+        "'incoming/a-pipe' is no ordinary file",
+        "'incoming/a-sea-of-zeros': it is larger than",
+        "'incoming/half.list': no whole list yet; left for a minute",
+        "'incoming/z.list': installed:",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    // The directory is nobody's list; the link is gone, and what it led to is not.
+    assert_eq!(names(&incoming), ["a-directory", "half.list"]);
+    assert!(world.path("alice.key").exists());
+    world.fails("revocation install --drop-in nowhere --trusted-ca-keys x:y", 2, "");
+    world.fails(&format!("revocation install first.list {place}"), 2, "cannot be used with");
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
 fn a_delegate_that_began_anew_is_refused() {
     let world = World::new();
     let delegate = world.delegate();

@@ -1,6 +1,7 @@
 //! `nixcert revocation`: what there is to do with revocation lists (FORMAT section 11), but for making them.
 
 mod describe;
+mod drop_in;
 mod held;
 mod install;
 mod query;

@@ -1,6 +1,7 @@
 //! `nixcert revocation install` and `reset`: what a host takes up (FORMAT L10, L11).
 
 use super::describe::ListDescription;
+use super::drop_in::{self, Brought};
 use super::{MOST_BYTES, PlaceArgs, quoted};
 use crate::error::{Answer, Error, Result};
 use crate::output::{self, ACCEPTED, NOTE, SCHEMA, printable};
@@ -22,6 +23,7 @@ Examples:
   nixcert revocation install acme.list                     # by this machine's nix.conf and policy, as root
   nixcert revocation install *.list --json
   nixcert revocation install acme.list --directory image/var/lib/nixcert/revocation --nix-conf image/etc/nix/nix.conf
+  nixcert revocation install --drop-in /var/lib/nixcert/incoming    # from a timer, as root: what normal users put there
 
 The directory is the one that the policy names as revocation-lists (the policy is the file that nix.conf names as
 ca-policy-file). Several lists are taken up one after the other, each by itself: a CA's own before those of the delegates that
@@ -30,8 +32,12 @@ it revokes.
 Exit status: 0 all are held now, or were already; 1 one was refused, for the reason given; 2 one could not be read or kept.")]
 pub(crate) struct InstallArgs {
     /// The lists; '-' is standard input
-    #[arg(required = true)]
+    #[arg(required_unless_present = "drop_in")]
     lists: Vec<PathBuf>,
+    /// Take up what people put into this directory, and remove it from there. Links and hidden files do not count; what is no
+    /// whole list is left for a minute, for it may still be being written
+    #[arg(long, value_name = "DIR", conflicts_with = "lists")]
+    drop_in: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
     /// Print JSON: one object for each list and line
@@ -65,12 +71,15 @@ pub(crate) struct ResetArgs {
     json: bool,
 }
 
+/// The reason of what is no list (FORMAT section 11), or not yet.
+const MALFORMED: &str = "malformed-list";
+
 /// What became of one file.
 #[derive(Serialize)]
 struct Report {
     schema: u32,
     file: String,
-    /// `install`, `reset`, `none` (held already), `refused`, or `failed`.
+    /// `install`, `reset`, `none` (held already), `refused`, `left` (for a minute, in a drop-in directory), or `failed`.
     action: &'static str,
     /// A reason code of FORMAT.md, where it was refused.
     reason: Option<&'static str>,
@@ -88,19 +97,63 @@ struct Report {
 pub(super) fn install(args: &InstallArgs) -> Result {
     let (trust, holdings, _) = args.place.load()?;
     let now = time::now()?;
-    let mut answers = Vec::new();
     let mut installed = false;
-    for path in &args.lists {
-        let outcome = input::bytes(path, MOST_BYTES).map_err(Refusal::from).and_then(|bytes| {
+    let mut take = |path: &Path, bytes: Result<Vec<u8>>| {
+        let outcome = bytes.map_err(Refusal::from).and_then(|bytes| {
             holdings.install(&bytes, &trust, now.seconds()).map_err(|error| refuse(path, &error))
         });
         installed |= matches!(&outcome, Ok(installed) if installed.action == Action::Install);
+        outcome
+    };
+    let mut answers = Vec::new();
+    for path in &args.lists {
+        let outcome = take(path, input::bytes(path, MOST_BYTES));
         answers.push(tell(path, outcome, args.json)?);
+    }
+    if let Some(directory) = &args.drop_in {
+        for brought in drop_in::files(directory)? {
+            answers.push(take_away(brought, &mut take, args.json)?);
+        }
     }
     if installed && !args.json {
         output::note("it counts at the next decision; nothing need be restarted");
     }
     Ok(worst(&answers))
+}
+
+/// One file of a drop-in directory. What was judged is removed from there, whatever the verdict.
+fn take_away(
+    mut brought: Brought,
+    take: &mut impl FnMut(&Path, Result<Vec<u8>>) -> std::result::Result<Installed, Refusal>,
+    json: bool,
+) -> Result<Answer> {
+    let bytes = std::mem::replace(&mut brought.bytes, Ok(Vec::new()));
+    let unread = bytes.is_err();
+    let outcome = take(&brought.path, bytes);
+    match &outcome {
+        Err(Refusal { reason: Some(MALFORMED), .. }) if brought.may_be_unfinished() => {
+            if json {
+                output::json(&Report::new(brought.path.display().to_string(), "left"))?;
+            } else {
+                output::note(format_args!(
+                    "{}: no whole list yet; left for a minute",
+                    printable(&quoted(&brought.path))
+                ));
+            }
+            return Ok(Answer::Yes);
+        }
+        // The system's faults, such as a full disk, say nothing of the list.
+        Err(Refusal { answer: Answer::CouldNotTell, .. }) if !unread => {}
+        Ok(_) | Err(_) => {
+            // One that cannot be removed must not keep the others out.
+            if let Err(error) = brought.remove() {
+                error.report();
+                tell(&brought.path, outcome, json)?;
+                return Ok(Answer::CouldNotTell);
+            }
+        }
+    }
+    tell(&brought.path, outcome, json)
 }
 
 /// What could not be told weighs more than what was refused.
