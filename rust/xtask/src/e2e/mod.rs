@@ -25,6 +25,8 @@ mod plain;
 mod plugin;
 mod policy;
 mod realisations;
+mod recipes;
+mod recipes_deploy;
 mod renewal;
 mod revocation;
 mod senders;
@@ -131,6 +133,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         .chain(renewal::CASES)
         .chain(agreement::CASES)
         .chain(senders::CASES)
+        .chain(recipes::CASES)
         .chain(activation::CASES)
         .chain(activation_attacks::CASES)
         .chain(activation_statements::CASES)
@@ -139,6 +142,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         .chain(activation_host::CASES)
         .chain(activation_process::CASES)
         .chain(activation_deploy::CASES)
+        .chain(recipes_deploy::CASES)
         .chain(activation_repair::CASES)
         .chain(activation_trouble::CASES)
         .chain(activation_told::CASES)
