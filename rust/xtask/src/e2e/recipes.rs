@@ -44,6 +44,8 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "recipe/unsigned-copied-as-a-user-is-refused", run: |bed| unsigned(bed, "alice") },
     Case { name: "recipe/unsigned-copied-as-root-is-not-checked", run: |bed| unsigned(bed, "root") },
+    Case { name: "recipe/built-by-a-host-that-does-not-sign-is-refused", run: |bed| launder(bed, false) },
+    Case { name: "recipe/built-by-a-host-that-signs-is-accepted", run: |bed| launder(bed, true) },
 ];
 
 const CA: &str = "acme-1";
@@ -203,4 +205,35 @@ fn unsigned(bed: &Bed, user: &str) -> Result<Outcome> {
     bed.workstation.may_log_in(&bed.server, &[user])?;
     let path = build(&bed.workstation, "alice", "hello-1")?;
     arrive(bed, user, &[&path], user == "root")
+}
+
+/// Why no key with a certificate belongs to a host where others import: Mallory may bring `mallory-*` alone, and has the
+/// server make a `sudo` of it, for which the server's key vouches wherever it is trusted.
+fn launder(bed: &Bed, signs: bool) -> Result<Outcome> {
+    let (host, server, laptop) = (&bed.workstation, &bed.server, bed.laptop()?);
+    let settings = format!("trusted-ca-keys = {}\n", root_ca(host, CA)?);
+    laptop.configure(&settings)?;
+    let hosts = certify(host, "alice", "alice-1", CA, EVERYTHING)?;
+    server.write(KEY, &host.read(&format!("/home/alice/{hosts}"))?)?;
+    let setting = if signs { format!("secret-key-files = {KEY}\n") } else { String::new() };
+    server.configure(&format!("{settings}{setting}"))?;
+    let limits = "--usage import-paths --permit 'mallory-*' --host '*' --replace-key";
+    let mallorys = certify(host, "mallory", "mallory-1", CA, limits)?;
+    let input = build(host, "mallory", "mallory-input")?;
+    sign(host, "mallory", &mallorys, &input)?;
+    accepted(copy_closure(host, "mallory", server, &input)?, server, &input)?;
+    let expression = format!(
+        "derivation {{ name = \"sudo-1\"; system = builtins.currentSystem; builder = \"/bin/sh\"; \
+         input = builtins.storePath {input}; args = [ \"-c\" \"echo $input > $out\" ]; }}"
+    );
+    let line = format!("nix-build --no-out-link -E '{expression}' 2>/dev/null");
+    let sudo = server.run_as("mallory", &line)?.ok()?.trim().to_owned();
+    server.may_log_in(laptop, &["mallory"])?;
+    let output = copy_closure(server, "mallory", laptop, &sudo)?;
+    if signs {
+        accepted(output, laptop, &sudo)?
+    } else {
+        refused(&output, laptop, &sudo)?
+    }
+    Ok(Outcome::Passed)
 }
