@@ -1,12 +1,14 @@
 //! What cargo makes and others use: the library with its header and pkg-config file, and the command.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use crate::{
     cache::{Cache, Key},
@@ -43,29 +45,94 @@ impl Profile {
     }
 }
 
+/// What is made, and of what: `[workspace.metadata.products]` in the top `Cargo.toml`, which explains it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Products {
+    library: Product,
+    command: Product,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Product {
+    package: String,
+    sources: Vec<String>,
+    made: BTreeMap<String, String>,
+    #[serde(default)]
+    copied: BTreeMap<String, String>,
+    #[serde(default)]
+    configured: BTreeMap<String, String>,
+}
+
+impl Products {
+    fn read() -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Manifest {
+            workspace: Workspace,
+        }
+        #[derive(Deserialize)]
+        struct Workspace {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        struct Metadata {
+            products: Products,
+        }
+        let text = fs::read_to_string(clone()?.join("Cargo.toml")).context("cannot read Cargo.toml")?;
+        let manifest: Manifest =
+            toml::from_str(&text).context("cannot understand the list of products in Cargo.toml")?;
+        Ok(manifest.workspace.metadata.products)
+    }
+}
+
+impl Product {
+    /// Compiles it, and installs it into `prefix`.
+    fn install(&self, step: &Step, log: &Log, profile: Profile, prefix: &Path) -> Result<()> {
+        cargo(step, log, profile, &self.package)?;
+        for (made, to) in &self.made {
+            let to = place(prefix, to)?;
+            fs::copy(target(profile)?.join(made), &to).with_context(|| format!("cargo made no {made}"))?;
+            step.run(Command::new("strip").arg("--strip-debug").arg(&to), log)?;
+        }
+        for (file, to) in &self.copied {
+            fs::copy(clone()?.join(file), place(prefix, to)?)
+                .with_context(|| format!("cannot copy {file}"))?;
+        }
+        for (file, to) in &self.configured {
+            let text =
+                fs::read_to_string(clone()?.join(file)).with_context(|| format!("cannot read {file}"))?;
+            fs::write(place(prefix, to)?, text.replace("@VERSION@", env!("CARGO_PKG_VERSION")))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that goes into it: its sources, the crates, the compiler.
+    fn key(&self, profile: Profile) -> Result<Key> {
+        let compiler =
+            Command::new("rustc").arg("-Vv").current_dir(clone()?).output().context("cannot run rustc")?;
+        if !compiler.status.success() {
+            bail!("rustc does not work: {}", String::from_utf8_lossy(&compiler.stderr));
+        }
+        let sources: Vec<&str> =
+            self.sources.iter().map(String::as_str).chain(["Cargo.toml", "Cargo.lock"]).collect();
+        let sources = Key::of_files(clone()?, &sources)?;
+        Ok(Key::of([sources.as_ref(), &compiler.stdout, profile.name().as_bytes()]))
+    }
+}
+
 /// The library, installed into a prefix in the cache.
 pub(crate) fn library(cache: &Cache, profile: Profile) -> Result<PathBuf> {
-    let key = key(
-        profile,
-        &["rust/core", "rust/files", "rust/host", "rust/ffi", "cpp-shim/nixcert.cc", "cpp-shim/nixcert.hh"],
-    )?;
+    let key = Products::read()?.library.key(profile)?;
     cache.entry("library", &key, |prefix| install(&cache.log("library")?, profile, prefix))
 }
 
 /// A tree with the command, to be laid over a root.
 pub(crate) fn command(cache: &Cache, profile: Profile) -> Result<PathBuf> {
-    let key = key(
-        profile,
-        &["rust/core", "rust/files", "rust/host", "rust/store", "rust/gate", "rust/issue", "rust/cli"],
-    )?;
-    cache.entry("command", &key, |layer| {
-        let log = cache.log("command")?;
+    let command = Products::read()?.command;
+    cache.entry("command", &command.key(profile)?, |layer| {
         let step = Step::start("Compiling the command");
-        cargo(&step, &log, profile, "nixcert")?;
-        let bin = layer.join("usr/bin");
-        fs::create_dir_all(&bin)?;
-        fs::copy(target(profile)?.join("nixcert"), bin.join("nixcert"))?;
-        step.run(Command::new("strip").arg("--strip-debug").arg(bin.join("nixcert")), &log)?;
+        command.install(&step, &cache.log("command")?, profile, &layer.join("usr"))?;
         step.done();
         Ok(())
     })
@@ -74,32 +141,19 @@ pub(crate) fn command(cache: &Cache, profile: Profile) -> Result<PathBuf> {
 /// Compiles the library, and installs it, its header and its pkg-config file into `prefix`.
 pub(crate) fn install(log: &Log, profile: Profile, prefix: &Path) -> Result<()> {
     let step = Step::start("Compiling the library");
-    cargo(&step, log, profile, "nixcert-ffi")?;
-    let [include, lib, pkgconfig] = ["include", "lib", "lib/pkgconfig"].map(|name| prefix.join(name));
-    for directory in [&include, &lib, &pkgconfig] {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    fs::copy(clone()?.join("cpp-shim/nixcert.hh"), include.join("nixcert.hh"))?;
-    let archive = lib.join("libnixcert.a");
-    fs::copy(target(profile)?.join("libnixcert.a"), &archive).context("cargo made no libnixcert.a")?;
-    step.run(Command::new("strip").arg("--strip-debug").arg(&archive), log)?;
-    fs::write(pkgconfig.join("nixcert.pc"), PKG_CONFIG.replace("VERSION", env!("CARGO_PKG_VERSION")))?;
+    Products::read()?.library.install(&step, log, profile, prefix)?;
     step.done();
     Ok(())
 }
 
-/// Relative to where the file itself is, so that the prefix can be moved.
-const PKG_CONFIG: &str = "\
-prefix=${pcfiledir}/../..
-libdir=${prefix}/lib
-includedir=${prefix}/include
-
-Name: nixcert
-Description: Certificates for signing Nix packages
-Version: VERSION
-Libs: -L${libdir} -lnixcert -lstdc++ -lgcc_s -lpthread -ldl -lm
-Cflags: -I${includedir}
-";
+/// A path in the prefix, in a directory that is there.
+fn place(prefix: &Path, to: &str) -> Result<PathBuf> {
+    let path = prefix.join(to);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    Ok(path)
+}
 
 fn cargo(step: &Step, log: &Log, profile: Profile, package: &str) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -123,13 +177,56 @@ fn target(profile: Profile) -> Result<PathBuf> {
     Ok(target.join(profile.directory()))
 }
 
-/// Everything that goes into a product: its sources, the crates, the compiler.
-fn key(profile: Profile, sources: &[&str]) -> Result<Key> {
-    let compiler =
-        Command::new("rustc").arg("-Vv").current_dir(clone()?).output().context("cannot run rustc")?;
-    if !compiler.status.success() {
-        bail!("rustc does not work: {}", String::from_utf8_lossy(&compiler.stderr));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The crates of this workspace that a crate is compiled with, itself among them, by their directories.
+    fn crates(package: &str) -> Vec<String> {
+        let tree = Command::new(std::env::var_os("CARGO").expect("cargo"))
+            .args("tree --offline --locked --edges normal,build --prefix none --format {p}".split(' '))
+            .args(["--package", package])
+            .current_dir(clone().expect("clone"))
+            .output()
+            .expect("cargo tree");
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let root = format!("({}/", clone().expect("clone").display());
+        let text = String::from_utf8(tree.stdout).expect("text");
+        text.lines()
+            .filter_map(|line| Some(line.split_once(&root)?.1.split_once(')')?.0.to_owned()))
+            .collect()
     }
-    let sources = Key::of_files(clone()?, &[sources, &["Cargo.toml", "Cargo.lock"]].concat())?;
-    Ok(Key::of([sources.as_ref(), &compiler.stdout, profile.name().as_bytes(), PKG_CONFIG.as_bytes()]))
+
+    #[test]
+    fn sources_are_there_and_have_every_crate_that_is_compiled() {
+        let Products { library, command } = Products::read().expect("list");
+        for product in [library, command] {
+            for source in &product.sources {
+                assert!(clone().expect("clone").join(source).exists(), "{source}");
+            }
+            let crates = crates(&product.package);
+            for directory in &crates {
+                assert!(product.sources.contains(directory), "{}: {directory} is missing", product.package);
+            }
+            for source in product.sources.iter().filter(|source| source.starts_with("rust/")) {
+                assert!(crates.contains(source), "{}: {source} is not compiled", product.package);
+            }
+            for file in product.copied.keys().chain(product.configured.keys()) {
+                assert!(product.sources.contains(file), "{}: {file} is missing", product.package);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_installed_changes_the_key() {
+        let Products { library, command } = Products::read().expect("list");
+        let keys = [&library, &command].map(|it| it.key(Profile::Dev).expect("key").as_ref().to_owned());
+        assert_ne!(keys[0], keys[1]);
+        assert_ne!(library.key(Profile::Release).expect("key").as_ref(), keys[0]);
+        let less = Product {
+            sources: library.sources.iter().filter(|it| !it.ends_with(".pc.in")).cloned().collect(),
+            ..library
+        };
+        assert_ne!(less.key(Profile::Dev).expect("key").as_ref(), keys[0]);
+    }
 }
