@@ -8,7 +8,6 @@
 let
   inherit (lib)
     mkDefault
-    mkEnableOption
     mkIf
     mkMerge
     mkOption
@@ -16,6 +15,13 @@ let
     ;
 
   cfg = config.security.nixcert;
+
+  switch =
+    description:
+    lib.mkEnableOption "it"
+    // {
+      inherit description;
+    };
   format = pkgs.formats.toml { };
 
   inherit (import ./module/keys.nix { inherit lib; }) trustedKeys;
@@ -96,7 +102,10 @@ in
   ];
 
   options.security.nixcert = {
-    enable = mkEnableOption "certificates for signing Nix packages: a Nix that checks them, the command {command}`nixcert`, and the host's policy";
+    enable = switch ''
+      Whether Nix on this host checks certificates, by a policy: a Nix that can, the command {command}`nixcert`, and
+      {option}`security.nixcert.settings`. The keys of CAs are in {option}`nix.settings.trusted-ca-keys`.
+    '';
 
     package = lib.mkPackageOption pkgs "nixcert" { };
 
@@ -152,7 +161,11 @@ in
     };
 
     dropIn = {
-      enable = mkEnableOption "the directory {file}`/var/lib/nixcert/incoming`, where people who are not root put newer revocation lists. What is in there is judged by its signature alone, taken up if it is newer than what the host holds, and removed";
+      enable = switch ''
+        Whether there is the directory {file}`/var/lib/nixcert/incoming`, where people who are not root put newer revocation
+        lists. What is in there is judged by its signature alone, within a minute; it is taken up if it is newer than what the
+        host holds, and removed in any case.
+      '';
 
       group = mkOption {
         type = types.nullOr types.str;
@@ -164,7 +177,10 @@ in
     };
 
     activation = {
-      enable = mkEnableOption "the activation gate: {command}`nixcert activate` makes a system this host's if people vouch for it as {option}`security.nixcert.settings.activation` asks";
+      enable = switch ''
+        Whether the activation gate is there: {command}`nixcert activate` makes a system this host's if people vouch for it
+        as {option}`security.nixcert.settings.activation` asks.
+      '';
 
       group = mkOption {
         type = types.nullOr types.str;
@@ -189,7 +205,10 @@ in
     };
 
     verifySystem = {
-      enable = mkEnableOption "asking the activation gate about the running system at times. If somebody who vouched for it was revoked as compromised since, or it was never vouched for, {file}`nixcert-verify-system.service` fails";
+      enable = switch ''
+        Whether the activation gate is asked about the running system at times. If somebody who vouched for it was revoked as
+        compromised since then, or nobody ever vouched for it, {file}`nixcert-verify-system.service` fails.
+      '';
 
       dates = mkOption {
         type = types.str;
@@ -232,9 +251,11 @@ in
     (mkIf (cfg.integration == "patch") { nix.package = mkDefault pkgs.nixcertVersions.stable; })
 
     (mkIf (cfg.integration == "plugin") {
-      nix.settings.plugin-files = [
-        "${pkgs.nixcert-plugin.override { nix = config.nix.package; }}/lib/nixcert/libnixcert-plugin.so"
-      ];
+      nix.settings.plugin-files =
+        let
+          plugin = pkgs.nixcert-plugin.override { nix = config.nix.package; };
+        in
+        [ "${plugin}/${plugin.file}" ];
       systemd.services.nix-daemon.environment.NIX_REMOTE = "nixcert-plugin://";
     })
 

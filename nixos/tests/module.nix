@@ -52,6 +52,10 @@ let
   accepts = value: expected: { inherit value expected; };
   refuses = value: error: { inherit value error; };
 
+  inOneLine =
+    text:
+    lib.concatStringsSep " " (lib.filter (line: line != "") (map lib.trim (lib.splitString "\n" text)));
+
   problems = modules: (evaluate modules).problems;
   warnings = modules: (evaluate modules).config.warnings;
   with' = base: change: [
@@ -61,7 +65,7 @@ let
 
   # Two cases: as it is, there is nothing to say; with a change, just this.
   pair = of: name: base: change: message: {
-    "${name}" = accepts (of (with' base change)) [ message ];
+    "${name}" = accepts (of (with' base change)) [ (inOneLine message) ];
     "${name}-else-nothing" = accepts (of base) [ ];
   };
   asserted = pair problems;
@@ -179,55 +183,81 @@ let
       {
         nix.settings.extra-trusted-ca-keys = [ "acme-1:Ggz6Khr7xmcmUwlH1psG6M5GVbyELEG7vY7vnxd2Sjw=" ];
       }
-      "nix.settings.trusted-ca-keys has two keys of the name 'acme-1': then no certificate of any CA counts. Take out the wrong one, or give the new key a name of its own, such as acme-2026-2."
+      ''
+        nix.settings.trusted-ca-keys has two keys of the name 'acme-1': then no certificate of any CA counts. Take out the
+        wrong one, or give the new key a name of its own, such as acme-2026-2.
+      ''
     )
     (asserted "one-key-of-two-names" keysOnly
       {
         nix.settings.extra-trusted-ca-keys = [ "acme-9:Yac1NVo7rttCJ5VCZLzas3A+28Tld5c5cUsfK/BtlzM=" ];
       }
-      "nix.settings.trusted-ca-keys has one key under several names ('acme-1', 'acme-9'): then no certificate of any CA counts. Leave the name that the CA's keeper gave it."
+      ''
+        nix.settings.trusted-ca-keys has one key under several names ('acme-1', 'acme-9'): then no certificate of any CA
+        counts. Leave the name that the CA's keeper gave it.
+      ''
     )
-    (asserted "no-signatures-required" keysOnly { nix.settings.require-sigs = false; }
-      "nix.settings.require-sigs is false, so Nix asks for no signature, and nix.settings.trusted-ca-keys protects nothing. Set it to true, or remove it."
-    )
-    (asserted "stock-nix-with-keys" keysOnly { nix.package = mkForce pkgs.nix; }
-      "nix.settings has trusted-ca-keys, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions; or leave Nix as it is, with security.nixcert.integration = \"plugin\"."
-    )
-    (asserted "stock-nix-though-enabled" host { nix.package = pkgs.nix; }
-      "nix.settings has trusted-ca-keys, ca-policy-file, ca-host-name, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions; or leave Nix as it is, with security.nixcert.integration = \"plugin\"."
-    )
+    (asserted "no-signatures-required" keysOnly { nix.settings.require-sigs = false; } ''
+      nix.settings.require-sigs is false, so Nix asks for no signature, and nix.settings.trusted-ca-keys protects nothing.
+      Set it to true, or remove it.
+    '')
+    (asserted "stock-nix-with-keys" keysOnly { nix.package = mkForce pkgs.nix; } ''
+      nix.settings has trusted-ca-keys, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these
+      settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions; or leave Nix as it is, with
+      security.nixcert.integration = "plugin".
+    '')
+    (asserted "stock-nix-though-enabled" host { nix.package = pkgs.nix; } ''
+      nix.settings has trusted-ca-keys, ca-policy-file, ca-host-name, and nix.package (Nix 2.34.8) has not nixcert's
+      patches: it does not know these settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions;
+      or leave Nix as it is, with security.nixcert.integration = "plugin".
+    '')
     (asserted "stock-nix-with-guards" { }
       {
         nix.settings.guarded-profiles = [ "/nix/var/nix/profiles/system" ];
       }
-      "nix.settings has guarded-profiles, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these settings, and the plugin does not have them. Take them out, or set nix.package to one of pkgs.nixcertVersions."
+      ''
+        nix.settings has guarded-profiles, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these
+        settings, and the plugin does not have them. Take them out, or set nix.package to one of pkgs.nixcertVersions.
+      ''
     )
-    (asserted "plugin-for-a-patched-nix" plugin { nix.package = pkgs.nixcertVersions.stable; }
-      "security.nixcert.integration is \"plugin\", and nix.package (Nix 2.34.8+11) has nixcert's patches, which do the same. Remove one of the two lines."
-    )
-    (asserted "plugin-for-a-static-nix" plugin { nix.package = pkgs.nixVersions.static; }
-      "security.nixcert.integration is \"plugin\", and nix.package (Nix 2.34.8) is not built of components with shared libraries (it has no attribute 'libs'), so it can load none. Set nix.package to one of pkgs.nixVersions, or use the patches."
-    )
-    (asserted "plugin-for-an-unknown-release" plugin { nix.package = pkgs.nixVersions.nix_2_28; }
-      "security.nixcert.integration is \"plugin\", and there is none for Nix 2.28.5, but for 2.26, 2.31, 2.34. Set nix.package to one of these, or use the patches."
-    )
+    (asserted "plugin-for-a-patched-nix" plugin { nix.package = pkgs.nixcertVersions.stable; } ''
+      security.nixcert.integration is "plugin", and nix.package (Nix 2.34.8+11) has nixcert's patches, which do the same.
+      Remove one of the two lines.
+    '')
+    (asserted "plugin-for-a-static-nix" plugin { nix.package = pkgs.nixVersions.static; } ''
+      security.nixcert.integration is "plugin", and nix.package (Nix 2.34.8) is not built of components with shared
+      libraries (it has no 'libs.nix-store'), so it can load none. Set nix.package to one of pkgs.nixVersions, or use the
+      patches.
+    '')
+    (asserted "plugin-for-an-unknown-release" plugin { nix.package = pkgs.nixVersions.nix_2_28; } ''
+      security.nixcert.integration is "plugin", and there is none for Nix 2.28.5, but for 2.26, 2.31, 2.34. Set nix.package
+      to one of these, or use the patches.
+    '')
     (asserted "guard-of-the-profile-with-the-gate-off" host
       {
         security.nixcert.activation.guardSystemProfile = true;
       }
-      "security.nixcert.activation.guardSystemProfile is set, and the activation gate is off, so it would refuse every system. Set security.nixcert.activation.enable."
+      ''
+        security.nixcert.activation.guardSystemProfile is set, and the activation gate is off, so it would refuse every
+        system. Set security.nixcert.activation.enable.
+      ''
     )
-    (asserted "no-ca-is-trusted" host { nix.settings.trusted-ca-keys = mkForce [ ]; }
-      "security.nixcert.enable is set, and no CA is trusted, so no certificate counts. Put the line that 'nixcert ca init' printed into nix.settings.trusted-ca-keys."
-    )
-    (asserted "no-ca-has-a-table" host { security.nixcert.settings.ca = mkForce { }; }
-      "security.nixcert.settings.ca is empty, so the policy lets no CA do anything. Write security.nixcert.settings.ca.NAME for 'acme-1', with permitted-names and usages."
-    )
+    (asserted "no-ca-is-trusted" host { nix.settings.trusted-ca-keys = mkForce [ ]; } ''
+      security.nixcert.enable is set, and no CA is trusted, so no certificate counts. Put the line that 'nixcert ca init'
+      printed into nix.settings.trusted-ca-keys.
+    '')
+    (asserted "no-ca-has-a-table" host { security.nixcert.settings.ca = mkForce { }; } ''
+      security.nixcert.settings.ca is empty, so the policy lets no CA do anything. Write security.nixcert.settings.ca.NAME
+      for 'acme-1', with permitted-names and usages.
+    '')
     (asserted "lists-and-no-place-for-them" (withLists [ list ])
       {
         security.nixcert.settings.revocation-lists = null;
       }
-      "security.nixcert.revocationLists has lists, and security.nixcert.settings.revocation-lists, which says where this host holds them, is null. Remove that line."
+      ''
+        security.nixcert.revocationLists has lists, and security.nixcert.settings.revocation-lists, which says where this host
+        holds them, is null. Remove that line.
+      ''
     )
     (asserted "drop-in-and-no-place-for-lists"
       (with' host {
@@ -237,29 +267,40 @@ let
       {
         security.nixcert.settings.revocation-lists = null;
       }
-      "security.nixcert.dropIn.enable is set, and security.nixcert.settings.revocation-lists, which says where this host holds its lists, is null. Remove that line."
+      ''
+        security.nixcert.dropIn.enable is set, and security.nixcert.settings.revocation-lists, which says where this host
+        holds its lists, is null. Remove that line.
+      ''
     )
-    (asserted "drop-in-for-nobody" host { security.nixcert.dropIn.enable = true; }
-      "security.nixcert.dropIn.enable is set, and nobody may put lists there. Set security.nixcert.dropIn.group, to \"users\" say."
-    )
-    (asserted "group-with-the-gate-off" host { security.nixcert.activation.group = "deployers"; }
-      "security.nixcert.activation.group is set, and the activation gate is off, so nobody of 'deployers' may activate anything. Set security.nixcert.activation.enable, or remove the group."
-    )
-    (asserted "gate-on-a-host-without-a-name" gate { networking.hostName = mkForce "nixos"; }
-      "The activation gate needs the name of this host, since people vouch for systems of certain hosts, and it has none ('nixos' is none that nixcert could use). Set networking.hostName, or nix.settings.ca-host-name."
-    )
+    (asserted "drop-in-for-nobody" host { security.nixcert.dropIn.enable = true; } ''
+      security.nixcert.dropIn.enable is set, and nobody may put lists there. Set security.nixcert.dropIn.group, to "users"
+      say.
+    '')
+    (asserted "group-with-the-gate-off" host { security.nixcert.activation.group = "deployers"; } ''
+      security.nixcert.activation.group is set, and the activation gate is off, so nobody of 'deployers' may activate
+      anything. Set security.nixcert.activation.enable, or remove the group.
+    '')
+    (asserted "gate-on-a-host-without-a-name" gate { networking.hostName = mkForce "nixos"; } ''
+      The activation gate needs the name of this host, since people vouch for systems of certain hosts, and it has none
+      ('nixos' is none that nixcert could use). Set networking.hostName, or nix.settings.ca-host-name.
+    '')
     (asserted "gate-that-nobody-could-open" gate
       {
         security.nixcert.settings.ca.acme-1.usages = mkForce [ "import-paths" ];
       }
-      "The activation gate is on, and no CA may certify people who vouch for systems, so nothing could ever be activated. Add \"vouch-for-systems\" to security.nixcert.settings.ca.NAME.usages of one."
+      ''
+        The activation gate is on, and no CA may certify people who vouch for systems, so nothing could ever be activated. Add
+        "vouch-for-systems" to security.nixcert.settings.ca.NAME.usages of one.
+      ''
     )
-    (asserted "verifying-with-the-gate-off" host { security.nixcert.verifySystem.enable = true; }
-      "security.nixcert.verifySystem.enable asks the activation gate, and that is off, so it would fail each time. Set security.nixcert.activation.enable."
-    )
-    (asserted "gate-without-sudo" gate { security.sudo.enable = false; }
-      "security.nixcert.activation.group is set, and there is no sudo by which its members could reach root's gate. Set security.sudo.enable, or remove the group."
-    )
+    (asserted "verifying-with-the-gate-off" host { security.nixcert.verifySystem.enable = true; } ''
+      security.nixcert.verifySystem.enable asks the activation gate, and that is off, so it would fail each time. Set
+      security.nixcert.activation.enable.
+    '')
+    (asserted "gate-without-sudo" gate { security.sudo.enable = false; } ''
+      security.nixcert.activation.group is set, and there is no sudo by which its members could reach root's gate. Set
+      security.sudo.enable, or remove the group.
+    '')
     {
       guard-of-the-profile-with-the-plugin =
         accepts
@@ -270,10 +311,19 @@ let
               security.nixcert.activation.guardSystemProfile = true;
             }
           ])
-          [
-            "nix.settings has guarded-profiles, profile-guard, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these settings, and the plugin does not have them. Take them out, or set nix.package to one of pkgs.nixcertVersions."
-            "security.nixcert.activation.guardSystemProfile needs the patches: with security.nixcert.integration = \"plugin\" Nix does not ask before a profile is changed. Switch it off, or use the patches."
-          ];
+          (
+            map inOneLine [
+              ''
+                nix.settings has guarded-profiles, profile-guard, and nix.package (Nix 2.34.8) has not nixcert's patches: it
+                does not know these settings, and the plugin does not have them. Take them out, or set nix.package to one of
+                pkgs.nixcertVersions.
+              ''
+              ''
+                security.nixcert.activation.guardSystemProfile needs the patches: with security.nixcert.integration = "plugin"
+                Nix does not ask before a profile is changed. Switch it off, or use the patches.
+              ''
+            ]
+          );
       guard-of-the-profile-with-the-patches = accepts (problems (
         with' gate { security.nixcert.activation.guardSystemProfile = true; }
       )) [ ];
@@ -293,40 +343,56 @@ let
           "alice"
         ];
       }
-      "nix.settings.trusted-users has @wheel, alice: they add any path to the store, without a signature that anybody checks, so nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates."
+      ''
+        nix.settings.trusted-users has @wheel, alice: they add any path to the store, without a signature that anybody checks,
+        so nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates.
+      ''
     )
-    (warned "extra-trusted-users" keysOnly { nix.settings.extra-trusted-users = [ "alice" ]; }
-      "nix.settings.trusted-users has alice: they add any path to the store, without a signature that anybody checks, so nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates."
-    )
+    (warned "extra-trusted-users" keysOnly { nix.settings.extra-trusted-users = [ "alice" ]; } ''
+      nix.settings.trusted-users has alice: they add any path to the store, without a signature that anybody checks, so
+      nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates.
+    '')
     (warned "ssh-serve-trusted" (with' keysOnly { nix.sshServe.enable = true; })
       { nix.sshServe.trusted = true; }
-      "nix.sshServe.trusted is set: who may log in as nix-ssh adds any path to the store, without a signature that anybody checks. Set it to false, and give these people certificates."
+      ''
+        nix.sshServe.trusted is set: who may log in as nix-ssh adds any path to the store, without a signature that anybody
+        checks. Set it to false, and give these people certificates.
+      ''
     )
     (warned "trusted-substituter"
       (with' keysOnly { nix.settings.substituters = [ "https://cache.example.org?priority=1" ]; })
       { nix.settings.substituters = [ "http://lan?priority=1&trusted=1" ]; }
-      "nix.settings has stores that Nix believes without signatures (http://lan?priority=1&trusted=1): whoever runs them is bound by no certificate. Take 'trusted' out of their addresses, and sign what they have."
+      ''
+        nix.settings has stores that Nix believes without signatures (http://lan?priority=1&trusted=1): whoever runs them is
+        bound by no certificate. Take 'trusted' out of their addresses, and sign what they have.
+      ''
     )
     (warned "trusted-extra-substituter" keysOnly
       {
         nix.settings.extra-substituters = [ "ssh-ng://builder?trusted=true" ];
       }
-      "nix.settings has stores that Nix believes without signatures (ssh-ng://builder?trusted=true): whoever runs them is bound by no certificate. Take 'trusted' out of their addresses, and sign what they have."
+      ''
+        nix.settings has stores that Nix believes without signatures (ssh-ng://builder?trusted=true): whoever runs them is
+        bound by no certificate. Take 'trusted' out of their addresses, and sign what they have.
+      ''
     )
-    (warned "signing-host" keysOnly { nix.settings.secret-key-files = [ "/etc/nix/secret" ]; }
-      "nix.settings.secret-key-files is set on a host that imports by certificates: it signs what it builds of other people's inputs, and others trust that. Build for others on a machine that does not import, or sign with a person's key."
-    )
+    (warned "signing-host" keysOnly { nix.settings.secret-key-files = [ "/etc/nix/secret" ]; } ''
+      nix.settings.secret-key-files is set on a host that imports by certificates: it signs what it builds of other people's
+      inputs, and others trust that. Build for others on a machine that does not import, or sign with a person's key.
+    '')
     (warned "settings-as-text"
       (with' keysOnly { nix.extraOptions = "keep-outputs = true\n# trusted-users = a\n"; })
       { nix.extraOptions = "trusted-users = root alice\n  extra-trusted-ca-keys = a:b\n"; }
       "nix.extraOptions sets trusted-ca-keys, trusted-users, which is not checked there. Use nix.settings."
     )
-    (warned "ca-without-a-table" host { nix.settings.trusted-ca-keys = [ other ]; }
-      "nix.settings.trusted-ca-keys has 'acme-2', and security.nixcert.settings.ca has no table of that name: none of that CA's certificates counts. Write one, or take out the key."
-    )
-    (warned "host-without-a-name" host { networking.hostName = mkForce "nixos"; }
-      "This host has no name in certificates, so those that are limited to certain hosts do not count. Set networking.hostName, or nix.settings.ca-host-name."
-    )
+    (warned "ca-without-a-table" host { nix.settings.trusted-ca-keys = [ other ]; } ''
+      nix.settings.trusted-ca-keys has 'acme-2', and security.nixcert.settings.ca has no table of that name: none of that
+      CA's certificates counts. Write one, or take out the key.
+    '')
+    (warned "host-without-a-name" host { networking.hostName = mkForce "nixos"; } ''
+      This host has no name in certificates, so those that are limited to certain hosts do not count. Set
+      networking.hostName, or nix.settings.ca-host-name.
+    '')
     (warned "deployers-with-all-of-sudo" gate
       {
         security.sudo.extraRules = [
@@ -336,22 +402,35 @@ let
           }
         ];
       }
-      "%deployers may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of people for security.nixcert.activation.group who may run nothing else as root."
+      ''
+        %deployers may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of
+        people for security.nixcert.activation.group who may run nothing else as root.
+      ''
     )
-    (warned "wheel-as-deployers" gate { security.nixcert.activation.group = mkForce "wheel"; }
-      "%wheel may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of people for security.nixcert.activation.group who may run nothing else as root."
-    )
+    (warned "wheel-as-deployers" gate { security.nixcert.activation.group = mkForce "wheel"; } ''
+      %wheel may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of people
+      for security.nixcert.activation.group who may run nothing else as root.
+    '')
     (warned "deployer-in-wheel" (with' gate (deployer "alice"))
       { users.groups.wheel.members = [ "alice" ]; }
-      "alice may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of people for security.nixcert.activation.group who may run nothing else as root."
+      ''
+        alice may run everything by sudo, so for them the activation gate is a guard rail, and no wall. Use a group of people
+        for security.nixcert.activation.group who may run nothing else as root.
+      ''
     )
     (warned "deployers-that-nobody-declared" gate
       { security.nixcert.activation.group = mkForce "staff"; }
-      "There is no group 'staff' (security.nixcert.activation.group) in users.groups. If no directory has it either, nobody may activate."
+      ''
+        There is no group 'staff' (security.nixcert.activation.group) in users.groups. If no directory has it either, nobody
+        may activate.
+      ''
     )
     (warned "gate-by-sudo-rs" (with' gate { security.sudo.enable = true; })
       { security.sudo-rs.enable = true; }
-      "sudo-rs, in releases that know no wildcards in arguments, takes 'nixcert activate *' by the letter, and lets nobody of 'deployers' activate. Try it, or use security.sudo."
+      ''
+        sudo-rs, in releases that know no wildcards in arguments, takes 'nixcert activate *' by the letter, and lets nobody of
+        'deployers' activate. Try it, or use security.sudo.
+      ''
     )
     {
       deployer-who-is-trusted =
@@ -361,10 +440,19 @@ let
             (deployer "alice")
             { nix.settings.trusted-users = [ "alice" ]; }
           ])
-          [
-            "nix.settings.trusted-users has alice: they add any path to the store, without a signature that anybody checks, so nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates."
-            "alice may activate systems (security.nixcert.activation.group), and add any path without a signature (nix.settings.trusted-users). That gets nobody past the gate, but leaves it alone before the machine: take them out of the trusted users."
-          ];
+          (
+            map inOneLine [
+              ''
+                nix.settings.trusted-users has alice: they add any path to the store, without a signature that anybody checks,
+                so nix.settings.trusted-ca-keys does not bind them. Leave root alone there, and give them certificates.
+              ''
+              ''
+                alice may activate systems (security.nixcert.activation.group), and add any path without a signature
+                (nix.settings.trusted-users). That gets nobody past the gate, but leaves it alone before the machine: take them
+                out of the trusted users.
+              ''
+            ]
+          );
       deployer-who-is-not-trusted = accepts (warnings (with' gate (deployer "alice"))) [ ];
     }
   ];
@@ -617,8 +705,15 @@ let
           ''"action":"refused","reason":"list-older-than-held"''
         ]
         [ ];
-    list-that-is-refused-fails = doesNotBuild (installed "cp first.list lists/1.list; cp ${list} lists/2.list") ''"action":"refused","reason":"untrusted-ca"'';
-    one-refused-beside-an-older-one-fails = doesNotBuild (installed "cp second.list lists/1.list; cp first.list lists/2.list; cp ${list} lists/3.list") ''"action":"refused","reason":"untrusted-ca"'';
+    list-that-is-refused-fails = doesNotBuild (installed ''
+      cp first.list lists/1.list
+      cp ${list} lists/2.list
+    '') ''"action":"refused","reason":"untrusted-ca"'';
+    one-refused-beside-an-older-one-fails = doesNotBuild (installed ''
+      cp second.list lists/1.list
+      cp first.list lists/2.list
+      cp ${list} lists/3.list
+    '') ''"action":"refused","reason":"untrusted-ca"'';
     list-of-the-ca-builds = builds (pkgs.runCommand "lists" { } ''
       ls ${(evaluate (withLists [ list ])).config.security.nixcert.installedLists} > $out
     '') [ "1.list" ] [ "2.list" ];
@@ -815,7 +910,10 @@ let
       }"
     ) (evaluate modules).config.security.${kind}.extraRules;
   wheel = "%wheel ALL=(ALL:ALL) ALL";
-  deployers = "%deployers ALL=(root) NOPASSWD: /run/current-system/sw/bin/nixcert activate *, NOPASSWD: /run/current-system/sw/bin/nixcert repair -, NOPASSWD: /run/current-system/sw/bin/nixcert revocation install -";
+  deployers = inOneLine ''
+    %deployers ALL=(root) NOPASSWD: /run/current-system/sw/bin/nixcert activate *, NOPASSWD:
+    /run/current-system/sw/bin/nixcert repair -, NOPASSWD: /run/current-system/sw/bin/nixcert revocation install -
+  '';
 
   sudo = {
     sudo-rule-is-this = accepts (sudoers "sudo" gate) [

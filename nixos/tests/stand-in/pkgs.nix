@@ -1,5 +1,5 @@
-# The least of nixpkgs that the module asks for. Derivations really build, with what the machine has in /usr/bin; the patched Nix
-# and the command are where the machine has them.
+# The least of nixpkgs that the module asks for. Derivations really build, with what the machine has in /usr/bin; the patched
+# Nix and the command are where the machine has them.
 {
   lib,
   nix ? "/usr",
@@ -45,7 +45,7 @@ let
       pname = "nix";
       inherit version;
       outPath = nix;
-      libs = { };
+      libs.nix-store = { };
     };
 in
 {
@@ -106,6 +106,7 @@ in
       package {
         pname = "nixcert-plugin";
         version = nix.version;
+        file = "lib/nixcert/libnixcert-plugin.so";
         outPath = "/nix/store/00000000000000000000000000000000-nixcert-plugin-${nix.version}";
       };
   };
