@@ -6,7 +6,7 @@ use super::{
     Case, Outcome,
     channels::Channel,
     pki::{EVERYTHING, certify, intermediate_ca, root_ca},
-    tools::{accepted, build, copy_closure, key, refused, says, sign},
+    tools::{accepted, build, copy_closure, is_valid, key, refused, says, sign},
 };
 use crate::{
     bed::Bed,
@@ -44,6 +44,8 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "recipe/unsigned-copied-as-a-user-is-refused", run: |bed| unsigned(bed, "alice") },
     Case { name: "recipe/unsigned-copied-as-root-is-not-checked", run: |bed| unsigned(bed, "root") },
+    Case { name: "recipe/unsigned-from-a-remote-builder-is-not-checked", run: |bed| builder(bed, true) },
+    Case { name: "recipe/unsigned-copied-from-that-builder-is-refused", run: |bed| builder(bed, false) },
     Case { name: "recipe/built-by-a-host-that-does-not-sign-is-refused", run: |bed| launder(bed, false) },
     Case { name: "recipe/built-by-a-host-that-signs-is-accepted", run: |bed| launder(bed, true) },
 ];
@@ -205,6 +207,29 @@ fn unsigned(bed: &Bed, user: &str) -> Result<Outcome> {
     bed.workstation.may_log_in(&bed.server, &[user])?;
     let path = build(&bed.workstation, "alice", "hello-1")?;
     arrive(bed, user, &[&path], user == "root")
+}
+
+/// The server has somebody else's machine build for it, or is brought what was built there. Nobody signs.
+fn builder(bed: &Bed, remotely: bool) -> Result<Outcome> {
+    let (server, laptop) = (&bed.server, bed.laptop()?);
+    let settings = format!("trusted-ca-keys = {}\n", root_ca(&bed.workstation, CA)?);
+    laptop.configure("")?;
+    if !remotely {
+        server.configure(&settings)?;
+        let path = build(laptop, "bob", "hello-1")?;
+        refused(&copy_closure(laptop, "bob", server, &path)?, server, &path)?;
+        return Ok(Outcome::Passed);
+    }
+    server.may_log_in(laptop, &["root"])?;
+    let arch = std::env::consts::ARCH;
+    server.configure(&format!("{settings}builders = ssh-ng://root@laptop {arch}-linux\nmax-jobs = 0\n"))?;
+    let path = build(server, "bob", "hello-1")?;
+    for host in [server, laptop] {
+        if !is_valid(host, &path)? {
+            bail!("{path} is not on {}", host.name());
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Why no key with a certificate belongs to a host where others import: Mallory may bring `mallory-*` alone, and has the
