@@ -153,7 +153,9 @@ fn parse(line: &str) -> Option<(String, Ended)> {
     words.next().filter(|word| word.contains('/') && word.starts_with(|c: char| c.is_ascii_digit()))?;
     let words: Vec<&str> = words.collect();
     let at = words.iter().position(|word| ENDS.contains(word))?;
-    let name = words.get(..at)?.concat().replace("nix-functional-tests:", "");
+    // `main - nix-functional-tests:signing` in newer Meson.
+    let name =
+        words.get(..at)?.concat().replace("-nix-functional-tests:", "/").replace("nix-functional-tests:", "");
     let seconds = words.get(at + 1).and_then(|time| time.trim_end_matches('s').parse().ok());
     let time = seconds.map(Duration::from_secs_f32).unwrap_or_default();
     Some((name, Ended { how: (*words.get(at)?).to_owned(), time }))

@@ -47,4 +47,5 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("widening/usage-is-refused", REALISATION),
     ("threshold/two-for-a-realisation-are-accepted", REALISATION),
     ("threshold/one-for-a-realisation-is-refused", REALISATION),
+    ("activation/recipe-nixos-rebuild-of-what-nobody-vouches-for-is-refused", "stock Nix asks no guard"),
 ];
