@@ -54,6 +54,15 @@ let
   names =
     series: map baseNameOf (lib.findFirst (it: it.series == series) null supported.series).patches;
 
+  flake = (import ../../flake.nix).outputs {
+    nixpkgs = {
+      inherit lib;
+      legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (_: {
+        extend = standIn.pkgsWith;
+      });
+    };
+  };
+
   cases = {
     "each-release-with-a-series-is-there" = {
       value = lib.attrNames added.nixcertVersions;
@@ -227,6 +236,71 @@ let
           };
         }).version;
       error = "nixcert's plugin needs a Nix that is made of components";
+    };
+
+    "the-flake-has-what-it-says" = {
+      value = lib.mapAttrs (_: lib.attrNames) {
+        inherit flake;
+        packages = flake.packages.x86_64-linux;
+        checks = flake.checks.aarch64-linux;
+        apps = flake.apps.x86_64-linux;
+        modules = flake.nixosModules;
+      };
+      expected = {
+        flake = [
+          "apps"
+          "checks"
+          "devShells"
+          "formatter"
+          "nixosModules"
+          "overlays"
+          "packages"
+        ];
+        packages = [
+          "default"
+          "demo"
+          "nix"
+          "nix_2_31"
+          "nix_2_34"
+          "nix_2_35"
+          "nixcert"
+          "nixcert-plugin"
+        ];
+        checks = [
+          "cases-module"
+          "cases-overlay"
+          "cases-package"
+          "demo"
+          "nix"
+          "nixcert"
+          "nixcert-plugin"
+          "tests"
+          "vm-activation"
+          "vm-deploy"
+          "vm-plugin"
+          "vm-upgrade"
+        ];
+        apps = [ "demo" ];
+        modules = [ "default" ];
+      };
+    };
+    "the-flake's-nix-is-patched" = {
+      value = flake.packages.x86_64-linux.nix.nixcert.series;
+      expected = "nix-2.34";
+    };
+    "the-flake's-module-adds-and-does-not-replace" = {
+      value = about (standIn.pkgsWith (
+        lib.composeManyExtensions flake.nixosModules.default.nixpkgs.overlays
+      )).nix;
+      expected = unpatched "2.34.8+1";
+    };
+    "the-demo-has-its-commands" = {
+      value = map toString flake.packages.x86_64-linux.demo.runtimeInputs;
+      expected = [
+        "/stand-in/coreutils"
+        "/stand-in/nix-2.34.8+1"
+        "/stand-in/nixcert-0.1.0"
+      ];
     };
 
     "versions-belong-to-their-release" = {

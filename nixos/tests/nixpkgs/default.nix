@@ -167,6 +167,8 @@ rec {
         rustPlatform.buildRustPackage = mkDerivation;
         rustc.version = "1.91.1";
         installShellFiles = dependency "install-shell-files";
+        coreutils = dependency "coreutils";
+        writeShellApplication = lib.id;
         meson = dependency "meson";
         ninja = dependency "ninja";
         pkg-config = dependency "pkg-config";
