@@ -13,7 +13,11 @@ let
   inherit ((lib.importTOML ../Cargo.toml).workspace) members package metadata;
   inherit (metadata.products) library command;
 
-  sources = lib.unique (library.sources ++ command.sources);
+  products = [
+    library
+    command
+  ];
+  sources = lib.unique (lib.concatMap (product: product.sources) products);
 
   # Cargo wants the manifest of every member, and a file to compile: Cargo.lock has the dependencies of all. Members that are in
   # no product have an empty one, so that a change in the test bed does not build Nix again.
@@ -85,10 +89,11 @@ lib.throwIf (lib.versionOlder rustc.version package.rust-version)
       echo 'fn main() {}' > ${member}/src/main.rs
     '') others;
 
-    cargoBuildFlags = packages [
-      library.package
-      command.package
-    ];
+    # One after the other, as `cargo xtask` makes them: together, each would have the features that the other one wants of the
+    # crates that both need.
+    buildPhase = lib.concatMapStrings (product: ''
+      cargoBuildFlags="--package ${product.package}" cargoBuildHook
+    '') products;
 
     # Those that need no files but the sources; `tests.all` runs the others.
     cargoTestFlags = packages crates ++ [

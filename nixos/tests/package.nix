@@ -74,12 +74,11 @@ in
     expected = lib.length (lib.subtractLists sources members);
   };
 
-  "both-products-are-compiled" = {
-    value = package.cargoBuildFlags;
-    expected = lib.concatMap (product: [
-      "--package"
-      product.package
-    ]) products;
+  "each-product-is-compiled-alone" = {
+    value = lib.splitString "\n" (lib.trim package.buildPhase);
+    expected = map (
+      product: ''cargoBuildFlags="--package ${product.package}" cargoBuildHook''
+    ) products;
   };
   "everything-listed-is-installed" = {
     value = lib.filter (to: !lib.hasInfix to package.installPhase) (
