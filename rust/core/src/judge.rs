@@ -12,7 +12,7 @@ use crate::policy::{Mode, Objection, PolicyError, Threshold, VotesError};
 use crate::reason::{CertificateId, Reason, ScopeError, SignatureError};
 use crate::scope::{check_host, expired, outside_validity, valid_at};
 use crate::time::{Moment, Times};
-use crate::trust::{Anchors, Trust};
+use crate::trust::{Anchors, PlainKey, Trust};
 use crate::votes::{self, Found, Voter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -238,9 +238,9 @@ impl<'a> Judgement<'a> {
         let certified = is_certificate_name(name);
 
         // D5: "A certificate signature whose whole name is that of a trusted public key is tried as a plain signature first."
-        if let Some(key) = self.trust.public_keys.get(name) {
+        if let Some(PlainKey { key, usable }) = self.trust.public_keys.get(name) {
             self.count_check()?;
-            if key.usable().is_ok_and(|usable| usable.verifies(self.object.fingerprint(), &payload)) {
+            if usable.is_some_and(|usable| usable.verifies(self.object.fingerprint(), &payload)) {
                 return Ok(Good::Plain(Signer::Plain {
                     name: String::from_utf8_lossy(name).into_owned(),
                     key,

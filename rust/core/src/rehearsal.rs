@@ -5,7 +5,7 @@ use crate::name::is_certificate_name;
 use crate::object::{ObjectKind, StorePath, shorten};
 use crate::reason::{Reason, SignatureError};
 use crate::time::Times;
-use crate::trust::Trust;
+use crate::trust::{PlainKey, Trust};
 use std::sync::Arc;
 
 /// What the verdict would be. No signature was checked, so nothing is accepted by it: it is no [`Verdict`], does not say
@@ -60,8 +60,8 @@ pub fn rehearse<S: AsRef<[u8]>>(
 
 fn suppose(inquiry: &Inquiry<'_>, name: &[u8]) -> Result<Good, Reason> {
     // D5, with what cannot be asked left out
-    if let Some(key) = inquiry.trust.public_keys.get(name) {
-        key.usable().map_err(|_| Reason::BadSignature { certificate: None })?;
+    if let Some(PlainKey { key, usable }) = inquiry.trust.public_keys.get(name) {
+        usable.ok_or(Reason::BadSignature { certificate: None })?;
         return Ok(Good::Plain(Signer::Plain { name: String::from_utf8_lossy(name).into_owned(), key }));
     }
     if !is_certificate_name(name) {

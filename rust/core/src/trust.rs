@@ -29,7 +29,15 @@ pub struct Trust {
 
 /// Keys whose signatures count as they are: `trusted-public-keys`, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublicKeys(BTreeMap<String, PublicKey>);
+pub struct PublicKeys(BTreeMap<String, PlainKey>);
+
+/// A key under a name of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlainKey {
+    pub(crate) key: PublicKey,
+    /// None if C4 does not admit it.
+    pub(crate) usable: Option<UsableKey>,
+}
 
 impl PublicKeys {
     /// Add an entry `NAME:BASE64`. Of two entries with one name the first counts, as in Nix (`getDefaultPublicKeys`).
@@ -38,7 +46,7 @@ impl PublicKeys {
     /// [`TrustError`] if it is not an entry. A key that C4 does not admit is one: no signature of it is ever valid.
     pub fn add(&mut self, entry: &str) -> Result<(), TrustError> {
         let (name, key) = parse_entry(entry)?;
-        self.0.entry(name.to_owned()).or_insert(key);
+        self.0.entry(name.to_owned()).or_insert_with(|| PlainKey { key, usable: key.usable().ok() });
         Ok(())
     }
 
@@ -49,10 +57,10 @@ impl PublicKeys {
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
-        self.0.iter().map(|(name, key)| (name.as_str(), key))
+        self.0.iter().map(|(name, plain)| (name.as_str(), &plain.key))
     }
 
-    pub(crate) fn get(&self, name: &[u8]) -> Option<PublicKey> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<PlainKey> {
         std::str::from_utf8(name).ok().and_then(|name| self.0.get(name)).copied()
     }
 }

@@ -47,7 +47,7 @@ impl fmt::Debug for PublicKey {
 pub struct WeakKey;
 
 /// A key that can check signatures. Only trusted keys and verified chains hold one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsableKey(VerifyingKey);
 
 impl UsableKey {
