@@ -1,4 +1,5 @@
-# The NixOS module: typed settings of nix.conf, and security.nixcert.
+# The NixOS module: typed settings of nix.conf, and security.nixcert. The packages are those of the overlay, which default.nix
+# adds beside it.
 {
   config,
   lib,
@@ -108,15 +109,6 @@ in
     '';
 
     package = lib.mkPackageOption pkgs "nixcert" { };
-
-    addOverlay = mkOption {
-      type = types.bool;
-      default = true;
-      description = ''
-        Whether to add nixcert's overlay, which has the packages that this module uses and replaces none, to
-        {option}`nixpkgs.overlays`. Switch it off where packages come ready-made and have it already.
-      '';
-    };
 
     integration = mkOption {
       type = types.enum [
@@ -245,7 +237,6 @@ in
           in
           mkIf (hasName && builtins.match "[a-z0-9.-]{1,253}" name != null) (mkDefault name);
       };
-      nixpkgs.overlays = mkIf cfg.addOverlay [ (import ./overlay.nix).default ];
     }
 
     (mkIf (cfg.integration == "patch") { nix.package = mkDefault pkgs.nixcertVersions.stable; })

@@ -60,7 +60,10 @@ in
           "nix-daemon.service"
         ];
         before = [ "nix-daemon.service" ];
-        after = [ "systemd-tmpfiles-setup.service" ];
+        after = [
+          "systemd-tmpfiles-setup.service"
+          "systemd-tmpfiles-resetup.service"
+        ];
         unitConfig.RequiresMountsFor = lists;
         serviceConfig = confined // {
           RemainAfterExit = true;

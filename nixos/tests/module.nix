@@ -469,7 +469,6 @@ let
       accepts
         {
           inherit (off.config) systemd environment warnings;
-          inherit (off.config.nixpkgs) overlays;
           package = off.config.nix.package.name;
           problems = off.problems;
           sudo = lib.length off.config.security.sudo.extraRules;
@@ -486,7 +485,6 @@ let
             systemPackages = [ ];
           };
           warnings = [ ];
-          overlays = [ ];
           package = "nix-2.34.8";
           problems = [ ];
           sudo = 1;
@@ -535,10 +533,6 @@ let
           nix-daemon.environment.NIX_REMOTE = "nixcert-plugin://";
           package = "nix-2.34.8";
         };
-    overlay-is-added-once = accepts (lib.length (evaluate host).config.nixpkgs.overlays) 1;
-    overlay-can-be-left-out = accepts (lib.length
-      (evaluate (with' host { security.nixcert.addOverlay = false; })).config.nixpkgs.overlays
-    ) 0;
     nix-understands-what-is-rendered =
       builds
         (shown
@@ -943,6 +937,29 @@ let
         ];
   };
 
+  # The VM tests do not run here; what they configure is looked at, and that they have a script.
+  vms = import ./vm { inherit pkgs; };
+  vmCases = lib.mapAttrs' (
+    name: test:
+    lib.nameValuePair "vm-${name}-evaluates" (
+      accepts
+        {
+          nodes = lib.mapAttrs (_: node: {
+            problems = map (item: item.message) (lib.filter (item: !item.assertion) node.assertions);
+            inherit (node) warnings;
+          }) test.nodes;
+          begins = lib.hasPrefix "def prepare" test.testScript;
+        }
+        {
+          nodes = lib.genAttrs [ "laptop" "server" ] (_: {
+            problems = [ ];
+            warnings = [ ];
+          });
+          begins = true;
+        }
+    )
+  ) vms;
+
   reference = {
     reference-is-up-to-date = accepts (import ../options.nix { inherit lib; }) (
       builtins.readFile ../options.md
@@ -958,5 +975,6 @@ merge [
   lists
   units
   sudo
+  vmCases
   reference
 ]

@@ -79,8 +79,6 @@ in
       };
     };
 
-    nixpkgs.overlays = option (types.listOf types.raw) [ ];
-
     security.sudo = sudo true;
     security.sudo-rs = sudo false;
 
@@ -96,6 +94,7 @@ in
     users.users = mkOption {
       type = types.attrsOf (
         types.submodule {
+          freeformType = types.attrsOf types.anything;
           options.group = option types.str "users";
           options.extraGroups = option (types.listOf types.str) [ ];
         }
