@@ -6,12 +6,14 @@ mod cache;
 mod clock;
 mod demo;
 mod e2e;
+mod fuzz;
 mod host;
 mod isolate;
 mod leftovers;
 mod network;
 mod nix_build;
 mod nix_source;
+mod nixos;
 mod patches;
 mod plugin;
 mod prerequisites;
@@ -26,6 +28,7 @@ mod workspace;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -57,8 +60,8 @@ enum Chore {
     },
     /// Run every test, from units to end to end on real daemons (needs root on Debian)
     Test {
-        /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them; "upstream"
-        /// and "leftovers" are names, too
+        /// Only the end-to-end cases whose names contain this, or one of several texts with commas between them; "upstream",
+        /// "leftovers" and "nixos/" are names, too
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
         /// Test with the Nix in this directory instead of Debian 13's: a clone of its repository, at any supported version
@@ -80,6 +83,15 @@ enum Chore {
         what: Benchmark,
         #[command(flatten)]
         bed: BedArguments,
+    },
+    /// Look for an input on which nixcert does not do what it must on any, and keep it; no root is needed
+    Fuzz {
+        /// Only this target
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// For how long each: 90s, 5m or 2h
+        #[arg(long, default_value = "60s", value_parser = fuzz::time)]
+        time: Duration,
     },
     /// Boot a host and end in some way, for the test that nothing is left behind
     #[command(hide = true)]
@@ -160,6 +172,9 @@ fn run(chore: &Chore) -> Result<ExitCode> {
             if wanted("leftovers") {
                 leftovers::run(cache, &mut tally)?;
             }
+            if only.as_deref().is_none_or(|only| only.contains("nixos/")) {
+                nixos::run(cache, scratch, &nix, &wanted, &mut tally)?;
+            }
             match only.as_deref() {
                 None => patches::test(cache, scratch, &nix, &mut tally)?,
                 Some(only) => {
@@ -198,6 +213,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Bench { what: Benchmark::Closure, bed } => {
             in_the_bed(*bed, |cache, scratch| bench::closure(cache, scratch).map(|()| ExitCode::SUCCESS))
         }
+        Chore::Fuzz { target, time } => fuzz::run(target.as_deref(), *time),
         Chore::Trial { how } => {
             if std::env::var_os(leftovers::TRIAL).is_none() {
                 bail!("this is for the test bed itself");
