@@ -30,6 +30,7 @@ let
   # What only tests read.
   read = [
     "tests"
+    "cpp-shim/tests"
     "FORMAT.md"
     "README.md"
   ];
