@@ -284,11 +284,11 @@ let
         modules = [ "default" ];
       };
     };
-    "the-flake's-nix-is-patched" = {
+    "nix-of-the-flake-is-patched" = {
       value = flake.packages.x86_64-linux.nix.nixcert.series;
       expected = "nix-2.34";
     };
-    "the-flake's-module-adds-and-does-not-replace" = {
+    "module-of-the-flake-adds-and-does-not-replace" = {
       value = about (standIn.pkgsWith (
         lib.composeManyExtensions flake.nixosModules.default.nixpkgs.overlays
       )).nix;

@@ -101,7 +101,7 @@ in
     );
     expected = [ ];
   };
-  "the-version-is-the-workspace's" = {
+  "version-is-that-of-the-workspace" = {
     value = package.version;
     expected = (lib.importTOML (root + "/Cargo.toml")).workspace.package.version;
   };

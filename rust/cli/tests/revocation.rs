@@ -352,6 +352,21 @@ fn a_drop_in_directory_is_emptied_of_what_was_judged() {
 }
 
 #[test]
+fn a_list_that_was_overtaken_is_no_fault_where_that_is_said() {
+    let world = World::new();
+    world.ok("revoke --ca ca --refresh -o first.list --yes");
+    world.ok("revoke --ca ca --label bob --retired -o second.list --yes");
+    let place = format!("--trusted-ca-keys {} --directory held", world.ca_key);
+    world.ok(&format!("revocation install second.list {place}"));
+    world.fails(&format!("revocation install first.list {place}"), 1, "(list-older-than-held)");
+    let said = world.ok(&format!("revocation install --keep-newer first.list {place}"));
+    assert!(said.contains("'first.list': passed over: a newer one of its signer is held"), "{said}");
+    // Nothing else is passed over.
+    fs::write(world.path("no.list"), b"no list").unwrap();
+    world.fails(&format!("revocation install --keep-newer no.list {place}"), 1, "'no.list' was not taken up");
+}
+
+#[test]
 fn a_drop_in_directory_has_anything_in_it() {
     let world = World::new();
     world.ok("revoke --ca ca --refresh -o first.list --yes");

@@ -38,6 +38,10 @@ pub(crate) struct InstallArgs {
     /// whole list is left for a minute, for it may still be being written
     #[arg(long, value_name = "DIR", conflicts_with = "lists")]
     drop_in: Option<PathBuf>,
+    /// Pass over a list that is older than the one that is held, as no fault: for lists that come with a system's
+    /// configuration, which others may have overtaken
+    #[arg(long, conflicts_with = "drop_in")]
+    keep_newer: bool,
     #[command(flatten)]
     place: PlaceArgs,
     /// Print JSON: one object for each list and line
@@ -71,15 +75,17 @@ pub(crate) struct ResetArgs {
     json: bool,
 }
 
-/// The reason of what is no list (FORMAT section 11), or not yet.
+/// The reasons (FORMAT section 11) of what is no list, or not yet; and of what was overtaken.
 const MALFORMED: &str = "malformed-list";
+const OLDER: &str = "list-older-than-held";
 
 /// What became of one file.
 #[derive(Serialize)]
 struct Report {
     schema: u32,
     file: String,
-    /// `install`, `reset`, `none` (held already), `refused`, `left` (for a minute, in a drop-in directory), or `failed`.
+    /// `install`, `reset`, `none` (held already), `passed-over` (a newer one is held), `left` (for a minute, in a
+    /// drop-in directory), `refused`, or `failed`.
     action: &'static str,
     /// A reason code of FORMAT.md, where it was refused.
     reason: Option<&'static str>,
@@ -108,7 +114,12 @@ pub(super) fn install(args: &InstallArgs) -> Result {
     let mut answers = Vec::new();
     for path in &args.lists {
         let outcome = take(path, input::bytes(path, MOST_BYTES));
-        answers.push(tell(path, outcome, args.json)?);
+        answers.push(match outcome {
+            Err(Refusal { reason: Some(OLDER), .. }) if args.keep_newer => {
+                tell_that(path, "passed-over", "passed over: a newer one of its signer is held", args.json)?
+            }
+            outcome => tell(path, outcome, args.json)?,
+        });
     }
     if let Some(directory) = &args.drop_in {
         for brought in drop_in::files(directory)? {
@@ -132,15 +143,7 @@ fn take_away(
     let outcome = take(&brought.path, bytes);
     match &outcome {
         Err(Refusal { reason: Some(MALFORMED), .. }) if brought.may_be_unfinished() => {
-            if json {
-                output::json(&Report::new(brought.path.display().to_string(), "left"))?;
-            } else {
-                output::note(format_args!(
-                    "{}: no whole list yet; left for a minute",
-                    printable(&quoted(&brought.path))
-                ));
-            }
-            return Ok(Answer::Yes);
+            return tell_that(&brought.path, "left", "no whole list yet; left for a minute", json);
         }
         // The system's faults, such as a full disk, say nothing of the list.
         Err(Refusal { answer: Answer::CouldNotTell, .. }) if !unread => {}
@@ -191,6 +194,16 @@ fn tell(path: &Path, outcome: std::result::Result<Installed, Refusal>, json: boo
             Ok(answer)
         }
     }
+}
+
+/// What was not taken up, and is no fault either.
+fn tell_that(path: &Path, action: &'static str, words: &str, json: bool) -> Result<Answer> {
+    if json {
+        output::json(&Report::new(path.display().to_string(), action))?;
+    } else {
+        output::note(format_args!("{}: {words}", printable(&quoted(path))));
+    }
+    Ok(Answer::Yes)
 }
 
 /// Why a file was not taken up.
