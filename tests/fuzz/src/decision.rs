@@ -120,8 +120,8 @@ fn without_trust(object: &Object, case: &Case, trust: &Trust, times: Times, cach
     assert_eq!(plain(&decide(&broken)), plain(&decide(trust)));
 }
 
-/// A signature that counts was made by somebody whom the host trusts, or whom somebody certified whom it trusts: of this object,
-/// byte for byte, when the vectors were made.
+/// A signature that counts was made by somebody whom the host trusts, or whom somebody certified whom it trusts: of this
+/// object, byte for byte, when the vectors were made.
 fn is_made_by(signer: &Signer, signature: &[u8], case: &Case, object: &Object, trust: &Trust) {
     let colon = signature.iter().position(|byte| *byte == b':').expect("it has a name");
     let (name, base64) = (&signature[..colon], &signature[colon + 1..]);
@@ -133,8 +133,12 @@ fn is_made_by(signer: &Signer, signature: &[u8], case: &Case, object: &Object, t
     match signer {
         Signer::Plain { name: own, key } => {
             assert_eq!(own.as_bytes(), name);
-            let mut entries = case.public_keys.iter().filter_map(|entry| entry.split_once(':'));
-            let first = entries.find(|(known, _)| known.as_bytes() == name).map(|(_, key)| key.to_owned());
+            // D5: "what is not `NAME:BASE64` of 32 bytes is as if absent"
+            let is_key =
+                |base64: &str| base64_decode(base64.as_bytes()).is_some_and(|bytes| bytes.len() == 32);
+            let entries = case.public_keys.iter().filter_map(|entry| entry.split_once(':'));
+            let mut of_name = entries.filter(|(known, key)| known.as_bytes() == name && is_key(key));
+            let first = of_name.next().map(|(_, key)| key.to_owned());
             assert_eq!(first, Some(key.to_string()), "D5: its name is another key's, or nobody's");
             signed(key);
         }

@@ -1,5 +1,5 @@
-//! What must hold of nixcert on *any* input: not only that it does not crash. `cargo xtask fuzz` looks for an input on which one
-//! of these does not hold; the tests of `rust/host` try some thousands.
+//! What must hold of nixcert on *any* input: not only that it does not crash. `cargo xtask fuzz` looks for an input on which
+//! one of these does not hold; the tests of `rust/host` try some thousands.
 //!
 //! Nothing in here holds a secret key that anything trusts: whatever was signed, was signed when the vectors were made. So what
 //! is accepted was made then, byte for byte.

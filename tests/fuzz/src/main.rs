@@ -1,5 +1,5 @@
-//! libFuzzer on the target that `$NIXCERT_FUZZ_TARGET` names. Into `$NIXCERT_FUZZ_SEEDS`, a directory, it first writes what the
-//! vectors have for it.
+//! libFuzzer on the target that `$NIXCERT_FUZZ_TARGET` names (`list` lists them). Into `$NIXCERT_FUZZ_SEEDS`, a directory, it
+//! first writes what the vectors have for it.
 
 #![no_main]
 
@@ -14,6 +14,10 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(
     init: {
+        if std::env::var("NIXCERT_FUZZ_TARGET").is_ok_and(|name| name == "list") {
+            TARGETS.iter().for_each(|target| println!("{}", target.name));
+            std::process::exit(0);
+        }
         if let Some(directory) = std::env::var_os("NIXCERT_FUZZ_SEEDS") {
             for (number, seed) in (TARGET.seeds)().iter().enumerate() {
                 std::fs::write(Path::new(&directory).join(format!("seed-{number}")), seed).expect("the directory is writable");
