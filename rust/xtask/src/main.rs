@@ -5,6 +5,8 @@ mod bench;
 mod cache;
 mod clock;
 mod demo;
+#[cfg(test)]
+mod docs;
 mod e2e;
 mod fuzz;
 mod host;

@@ -106,7 +106,7 @@ pub(crate) fn run(
         }
         let step = Step::start(format!("Evaluating nixos/tests/{file}"));
         let list = host.root(&format!(
-            "nix-instantiate --eval --strict --json --argstr file {file} -A list /srv/cases.nix 2>/tmp/said || {{ cat /tmp/said >&2; exit 1; }}"
+            "nix-instantiate --eval --read-write-mode --strict --json --argstr file {file} -A list /srv/cases.nix 2>/tmp/said || {{ cat /tmp/said >&2; exit 1; }}"
         ));
         step.done();
         let list: Vec<Case> = match list {
@@ -215,8 +215,8 @@ fn check(host: &Host, file: &str, case: &Case) -> Result<()> {
     let named = format!("--argstr file {file} /srv/cases.nix -A cases.{}", case.name);
     let line = match (case.build, &case.error) {
         (true, _) => format!("nix-build --no-out-link {named}.build"),
-        (false, Some(_)) => format!("nix-instantiate --eval --strict --json {named}.value"),
-        (false, None) => format!("nix-instantiate --eval --strict --json {named}"),
+        (false, Some(_)) => format!("nix-instantiate --eval --read-write-mode --strict --json {named}.value"),
+        (false, None) => format!("nix-instantiate --eval --read-write-mode --strict --json {named}"),
     };
     let Some(error) = &case.error else {
         let printed = host.root(&line)?;
