@@ -5,13 +5,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
-use criterion::{BatchSize, Criterion, criterion_group};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use nixcert_core::{
     Cause, CertificateName, ChainCache, Extent, Instant, Label, Object, RevocationList, Revocations, Revoked,
     Selector, Serial, Times, Trust, Usage, base64_encode, judge,
 };
 use nixcert_host::{Host, PolicyFile};
 use nixcert_issue::{Draft, ListDraft, SecretKey};
+use sha2::{Digest, Sha512};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
@@ -29,10 +31,14 @@ fn at(seconds: u64) -> Instant {
     Instant::from_seconds(seconds).unwrap()
 }
 
+/// As good as random.
+fn serial_number(i: u64) -> u64 {
+    i.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 fn list() -> Vec<u8> {
     let retired = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
-    let serial = |i: u64| Selector::Serial(Serial(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    let entries = (1..=SERIALS).map(|i| (serial(i), retired)).collect();
+    let entries = (1..=SERIALS).map(|i| (Selector::Serial(Serial(serial_number(i))), retired)).collect();
     ListDraft { ca: ca().public(), certificates: vec![], issued: at(NOW - 60), entries }.sign(&ca()).unwrap()
 }
 
@@ -123,8 +129,27 @@ fn large(c: &mut Criterion) {
     group.bench_function("list of 1,000,000 serial numbers", |b| {
         b.iter(|| RevocationList::parse(black_box(&bytes)).unwrap().verify(&keys.anchors, None).unwrap());
     });
+    // What no verifier can do without: its signature is over all of it.
+    group.bench_function("rival", |b| b.iter(|| Sha512::digest(black_box(&bytes))));
+    group.bench_function("read", |b| b.iter(|| std::fs::read(black_box(&file)).unwrap()));
     group.bench_function("policy of 1,000 thresholds", |b| {
         b.iter(|| PolicyFile::parse(black_box(&policy)).unwrap())
+    });
+    group.finish();
+
+    // Every second one is there.
+    let wanted: Vec<u64> = (1..=1_000).map(|i| serial_number(i * 997) ^ (i & 1)).collect();
+    let set: HashSet<u64> = (1..=SERIALS).map(serial_number).collect();
+    let mut group = c.benchmark_group("look up");
+    group.throughput(Throughput::Elements(wanted.len() as u64));
+    group.bench_function("rival", |b| {
+        b.iter(|| wanted.iter().filter(|serial| set.contains(black_box(serial))).count());
+    });
+    group.bench_function("list", |b| {
+        b.iter(|| {
+            let held = |serial: &&u64| verified.entries().get(&Selector::Serial(Serial(**serial))).is_some();
+            wanted.iter().filter(|serial| held(black_box(serial))).count()
+        });
     });
     group.finish();
 

@@ -80,7 +80,7 @@ enum Chore {
         #[command(subcommand)]
         what: PatchesChore,
     },
-    /// Measure, and print a table (needs root on Debian)
+    /// Measure, and print a table
     Bench {
         what: Benchmark,
         #[command(flatten)]
@@ -136,7 +136,9 @@ enum PatchesChore {
 
 #[derive(clap::ValueEnum, Clone, Copy)]
 enum Benchmark {
-    /// `nixcert check-closure` beside `nix store verify`
+    /// The engine beside libsodium: one path, junk, revocation lists (needs Debian's libsodium23)
+    Engine,
+    /// `nixcert check-closure` beside `nix store verify` (needs root on Debian)
     Closure,
 }
 
@@ -212,6 +214,7 @@ fn run(chore: &Chore) -> Result<ExitCode> {
                 Ok(upstream::compare(cache, scratch, &nix)?.report())
             })
         }
+        Chore::Bench { what: Benchmark::Engine, .. } => bench::engine().map(|()| ExitCode::SUCCESS),
         Chore::Bench { what: Benchmark::Closure, bed } => {
             in_the_bed(*bed, |cache, scratch| bench::closure(cache, scratch).map(|()| ExitCode::SUCCESS))
         }

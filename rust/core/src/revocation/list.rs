@@ -155,14 +155,14 @@ impl Entries {
     /// What the list says of exactly this selector.
     pub fn get(&self, selector: &Selector) -> Option<Revoked> {
         match selector {
-            Selector::Serial(serial) => find(&self.serials, |known| known.cmp(serial)),
+            Selector::Serial(serial) => self.serial(*serial),
             Selector::Key(key) => find(&self.keys, |known| known.cmp(key)),
             Selector::Label(label) => self.label(label),
         }
     }
 
     pub(crate) fn serial(&self, serial: Serial) -> Option<Revoked> {
-        find(&self.serials, |known| known.cmp(&serial))
+        find(near(&self.serials, serial), |known| known.cmp(&serial))
     }
 
     pub(crate) fn key(&self, key: &PublicKey) -> Option<Revoked> {
@@ -199,6 +199,24 @@ impl Entries {
         };
         older.iter().find(|entry| !kept(entry)).map(|(selector, _)| selector)
     }
+}
+
+/// The part of the serials in which one must be. They are random: so where it stands is nearly known, and from there the steps
+/// double until it is passed. However they are chosen, that is no more than twice the steps of a bisection.
+fn near(serials: &[(Serial, Revoked)], wanted: Serial) -> &[(Serial, Revoked)] {
+    let guess = (wanted.0 as u128 * serials.len() as u128) >> 64;
+    let guess = usize::try_from(guess).unwrap_or_default();
+    let (mut low, mut high, mut step) = (guess, guess, 16);
+    while low > 0 && serials.get(low).is_none_or(|(known, _)| *known > wanted) {
+        low = low.saturating_sub(step);
+        step *= 2;
+    }
+    step = 16;
+    while high < serials.len() && serials.get(high).is_some_and(|(known, _)| *known <= wanted) {
+        high = high.saturating_add(step).min(serials.len());
+        step *= 2;
+    }
+    serials.get(low..high).unwrap_or(serials)
 }
 
 fn find<K>(entries: &[(K, Revoked)], order: impl Fn(&K) -> std::cmp::Ordering) -> Option<Revoked> {
@@ -571,5 +589,41 @@ impl ParseError<&[u8]> for ListError {
 
     fn append(_: &[u8], _: ErrorKind, other: Self) -> Self {
         other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever the serials lie, each that is there is found, and no other.
+    #[test]
+    fn serials_are_found_however_they_lie() {
+        let spread = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1);
+        let sets: [Vec<u64>; 7] = [
+            vec![],
+            vec![u64::MAX],
+            vec![1, u64::MAX],
+            (1..=3_000).collect(),
+            (u64::MAX - 3_000..=u64::MAX).collect(),
+            (0..3_000).map(|i| (u64::MAX / 2).wrapping_add(i * i)).collect(),
+            (1..=3_000).map(spread).collect(),
+        ];
+        let retired = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
+        for mut set in sets {
+            set.sort_unstable();
+            let entries = Entries {
+                serials: set.iter().map(|serial| (Serial(*serial), retired)).collect(),
+                ..Entries::default()
+            };
+            let near_by =
+                set.iter().flat_map(|serial| [serial.wrapping_sub(1), *serial, serial.wrapping_add(1)]);
+            for wanted in
+                near_by.chain([0, 1, u64::MAX / 2, u64::MAX]).chain((1..500).map(|i| spread(i * 7_919)))
+            {
+                let found = entries.serial(Serial(wanted)).is_some();
+                assert_eq!(found, set.binary_search(&wanted).is_ok(), "{wanted} of {}", set.len());
+            }
+        }
     }
 }

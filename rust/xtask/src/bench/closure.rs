@@ -1,4 +1,4 @@
-//! Benchmarks on real hosts: what the commands cost beside Nix's own, in one run.
+//! What the activation gate costs beside Nix's own `nix store verify`, on a real host and in one run.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -35,7 +35,7 @@ const RUNS: usize = 5;
 const POLICY: &str = "/etc/nix/nixcert.toml";
 
 /// `nixcert check-closure` beside `nix store verify`.
-pub(crate) fn closure(cache: &Cache, scratch: &Path) -> Result<()> {
+pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
     let root = roots::root(cache, Release::Trixie)?;
     let command = products::command(cache, Profile::Release)?;
     let switch = Switch::start()?;

@@ -1,0 +1,144 @@
+//! The criterion benchmarks of the engine, as one table of ratios.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::{products, report::strong};
+
+/// The benchmarks, by package and name.
+const BENCHES: [(&str, &str); 2] = [("nixcert-ffi", "engine"), ("nixcert-host", "large")];
+
+/// A line of the table.
+struct Line {
+    what: &'static str,
+    /// Where criterion keeps it: group and function.
+    measured: &'static str,
+    /// What it is compared with, in words, and where that is kept.
+    rival: Option<(&'static str, &'static str)>,
+    /// The ratio that it should not exceed.
+    aim: Option<f64>,
+}
+
+const LIBSODIUM: Option<(&str, &str)> = Some(("libsodium, base64", "one path/rival"));
+const JUNK: Option<(&str, &str)> = Some(("10,000 libsodium checks", "junk/rival"));
+
+const TABLE: [Line; 10] = [
+    Line {
+        what: "judge one path: plain key",
+        measured: "one path/plain key",
+        rival: LIBSODIUM,
+        aim: Some(0.8),
+    },
+    Line {
+        what: "judge one path: certificate, seen before",
+        measured: "one path/certificate, chain seen before",
+        rival: LIBSODIUM,
+        aim: Some(0.85),
+    },
+    Line {
+        what: "judge one path: certificate, never seen",
+        measured: "one path/certificate, never seen",
+        rival: LIBSODIUM,
+        aim: None,
+    },
+    Line {
+        what: "judge one path: chain of two, never seen",
+        measured: "one path/chain of two certificates, never seen",
+        rival: LIBSODIUM,
+        aim: Some(2.5),
+    },
+    Line {
+        what: "10,000 junk signatures and a good one: as many certificates",
+        measured: "junk/certificates, all different",
+        rival: JUNK,
+        aim: Some(1.0),
+    },
+    Line {
+        what: "10,000 junk signatures and a good one: one certificate",
+        measured: "junk/one certificate",
+        rival: JUNK,
+        aim: Some(1.0),
+    },
+    Line {
+        what: "revocation: look-up among 1,000,000 serials",
+        measured: "look up/list",
+        rival: Some(("HashSet<u64>", "look up/rival")),
+        aim: Some(1.0),
+    },
+    Line {
+        what: "revocation: load such a list (11 MB)",
+        measured: "load/list of 1,000,000 serial numbers",
+        rival: Some(("SHA-512 of it, as its signature needs", "load/rival")),
+        aim: Some(2.0),
+    },
+    Line {
+        what: "revocation: load such a list (11 MB)",
+        measured: "load/list of 1,000,000 serial numbers",
+        rival: Some(("reading the file from memory", "load/read")),
+        aim: None,
+    },
+    Line {
+        what: "parse a certificate of 173 bytes",
+        measured: "parse a certificate/bytes/173",
+        rival: None,
+        aim: None,
+    },
+];
+
+/// Runs them, and prints the table.
+pub(super) fn run() -> Result<()> {
+    for (package, name) in BENCHES {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .current_dir(products::clone()?)
+            .args(["bench", "--locked", "--package", package, "--bench", name])
+            .status()
+            .context("cannot start cargo")?;
+        if !status.success() {
+            bail!("the benchmark {name} of {package} failed");
+        }
+    }
+    println!();
+    println!(
+        "{}",
+        strong(&format!("{:<60} {:>10}  {:<40} {:>6} {:>5}", "what", "time", "beside", "ratio", "aim"))
+    );
+    for line in &TABLE {
+        let time = median(line.measured)?;
+        let (rival, ratio) = match line.rival {
+            Some((rival, place)) => (rival, format!("{:.2}", time / median(place)?)),
+            None => ("", String::new()),
+        };
+        let aim = line.aim.map_or_else(String::new, |aim| format!("{aim:.2}"));
+        println!("{:<60} {:>10}  {rival:<40} {ratio:>6} {aim:>5}", line.what, in_units(time));
+    }
+    Ok(())
+}
+
+/// The median of what criterion measured last, in nanoseconds.
+fn median(place: &str) -> Result<f64> {
+    #[derive(Deserialize)]
+    struct Estimates {
+        median: Estimate,
+    }
+    #[derive(Deserialize)]
+    struct Estimate {
+        point_estimate: f64,
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or(products::clone()?.join("target"), PathBuf::from);
+    let file = target.join("criterion").join(place).join("new/estimates.json");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("criterion left nothing in {}", file.display()))?;
+    Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate)
+}
+
+fn in_units(nanoseconds: f64) -> String {
+    match nanoseconds {
+        time if time < 1e3 => format!("{time:.0} ns"),
+        time if time < 1e6 => format!("{:.1} µs", time / 1e3),
+        time => format!("{:.1} ms", time / 1e6),
+    }
+}
