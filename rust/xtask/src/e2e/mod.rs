@@ -19,7 +19,10 @@ mod attacks;
 mod beyond_the_plugin;
 mod certificates;
 mod channels;
+mod faults;
+mod faults_activation;
 pub(crate) mod forge;
+mod load;
 pub(crate) mod pki;
 mod plain;
 mod plugin;
@@ -132,6 +135,8 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         .chain(revocation::CASES)
         .chain(renewal::CASES)
         .chain(agreement::CASES)
+        .chain(faults::CASES)
+        .chain(load::CASES)
         .chain(senders::CASES)
         .chain(recipes::CASES)
         .chain(activation::CASES)
@@ -146,6 +151,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         .chain(activation_repair::CASES)
         .chain(activation_trouble::CASES)
         .chain(activation_told::CASES)
+        .chain(faults_activation::CASES)
 }
 
 #[cfg(test)]

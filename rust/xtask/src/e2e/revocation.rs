@@ -98,7 +98,7 @@ const MISSING: &str = "revocation-list-missing";
 pub(crate) struct Site<'a> {
     bed: &'a Bed,
     ca: String,
-    lists: String,
+    pub(crate) lists: String,
 }
 
 /// By what is revoked.
@@ -128,7 +128,7 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
-    fn settings(&self) -> Result<String> {
+    pub(crate) fn settings(&self) -> Result<String> {
         let cas = [self.anchor()?, root_ca(&self.bed.workstation, "acme-1")?];
         Ok(format!(
             "trusted-ca-keys = {}\ntrusted-public-keys = {}\nca-policy-file = {POLICY}\n",
@@ -147,7 +147,7 @@ impl<'a> Site<'a> {
         policy::replace(&self.bed.server, &self.policy(top, rules))
     }
 
-    fn policy(&self, top: &str, rules: &str) -> String {
+    pub(crate) fn policy(&self, top: &str, rules: &str) -> String {
         let ca = |name: &str| format!("\n[ca.{name}]\nusages = [\"import-paths\"]\n{ALL_NAMES}");
         let lists = &self.lists;
         format!("version = 1\nrevocation-lists = \"{lists}\"\n{top}{}{rules}\n{}", ca(&self.ca), ca("acme-1"))
@@ -177,7 +177,7 @@ impl<'a> Site<'a> {
     }
 
     /// The CA's next list: a file on the workstation.
-    fn list(&self, options: &str) -> Result<String> {
+    pub(crate) fn list(&self, options: &str) -> Result<String> {
         self.make(&format!("--ca {} {options}", self.ca), "")
     }
 
@@ -203,13 +203,13 @@ impl<'a> Site<'a> {
     }
 
     /// What the server says of a list that is brought to it.
-    fn bring(&self, command: &str, list: &str) -> Result<Output> {
+    pub(crate) fn bring(&self, command: &str, list: &str) -> Result<Output> {
         self.bed.server.write(list, &self.bed.workstation.read(list)?)?;
         self.bed.server.run_as("root", &format!("nixcert revocation {command} {list}"))
     }
 
     /// Has the server take up a list.
-    fn install(&self, list: &str) -> Result<()> {
+    pub(crate) fn install(&self, list: &str) -> Result<()> {
         self.bring("install", list)?.ok().map(drop)
     }
 
@@ -228,12 +228,12 @@ impl<'a> Site<'a> {
     }
 
     /// What becomes of a new path by this key, on a new connection.
-    fn offered(&self, key: &Key, reason: Option<&str>) -> Result<String> {
+    pub(crate) fn offered(&self, key: &Key, reason: Option<&str>) -> Result<String> {
         offer(&mut connect(self.bed)?, &hello(key), reason)
     }
 }
 
-fn hello(key: &Key) -> Parcel {
+pub(crate) fn hello(key: &Key) -> Parcel {
     signed_by(&[key], &fresh("hello-1"), b"hello")
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     io::{Read, Write},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -101,7 +101,8 @@ pub(crate) struct RealisationByPath {
 
 /// A connection.
 pub(crate) struct Client {
-    ssh: Child,
+    /// What carries the messages: ssh, or the daemon's own command.
+    peer: Child,
     to: ChildStdin,
     from: ChildStdout,
     realisations_by_path: bool,
@@ -110,15 +111,21 @@ pub(crate) struct Client {
 impl Client {
     /// Connects as stock clients with ssh-ng do, by the same user on both sides.
     pub(crate) fn connect(host: &Host, user: &str, server: &Host) -> Result<Self> {
-        let mut ssh = host
-            .login(user, &format!("exec ssh {user}@{} nix-daemon --stdio", server.name()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let (Some(to), Some(from)) = (ssh.stdin.take(), ssh.stdout.take()) else { bail!("no pipes to ssh") };
-        let mut client = Self { ssh, to, from, realisations_by_path: false };
-        client.greet().with_context(|| format!("the daemon of {} did not answer", server.name()))?;
+        Self::converse(host.login(user, &format!("exec ssh {user}@{} nix-daemon --stdio", server.name())))
+            .with_context(|| format!("the daemon of {} did not answer", server.name()))
+    }
+
+    /// Connects on the server itself, without ssh: for many at once.
+    pub(crate) fn beside(server: &Host, user: &str) -> Result<Self> {
+        Self::converse(server.login(user, "exec nix-daemon --stdio"))
+            .with_context(|| format!("the daemon of {} did not answer", server.name()))
+    }
+
+    fn converse(mut command: Command) -> Result<Self> {
+        let mut peer = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let (Some(to), Some(from)) = (peer.stdin.take(), peer.stdout.take()) else { bail!("no pipes") };
+        let mut client = Self { peer, to, from, realisations_by_path: false };
+        client.greet()?;
         Ok(client)
     }
 
@@ -192,6 +199,18 @@ impl Client {
         meanwhile()?;
         self.send(last)?;
         self.finish()
+    }
+
+    /// Sends the first bytes of what adds a path, so many percent of it, and dies.
+    pub(crate) fn dies_after(mut self, percent: usize, parcel: &Parcel) -> Result<()> {
+        let mut message = Vec::new();
+        put(&mut message, ADD_TO_STORE_NAR);
+        put_info(&mut message, &parcel.info);
+        put(&mut message, false.into());
+        put(&mut message, false.into());
+        put_frames(&mut message, &parcel.nar);
+        message.truncate(message.len() * percent / 100);
+        self.send(&message)
     }
 
     /// Adds a path with a message for many.
@@ -357,8 +376,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.ssh.kill();
-        let _ = self.ssh.wait();
+        let _ = self.peer.kill();
+        let _ = self.peer.wait();
     }
 }
 
