@@ -72,12 +72,15 @@ bool isCertifiedName(std::string_view name) noexcept
 }
 
 Verifier::Verifier(const Configuration & configuration) noexcept
-try {
-    auto list = asBytesList(configuration.trustedCaKeys);
-    impl.reset(new Impl{bridge::new_verifier(
-        asSlice(list), asBytes(configuration.hostName), asBytes(configuration.policyFile), maxRefusals)});
-} catch (const std::exception &) {
-    /* Without `impl`, every certificate is refused. */
+{
+    /* Inside of the body: the handler of a constructor's function-try-block throws again what it has caught. */
+    try {
+        auto list = asBytesList(configuration.trustedCaKeys);
+        impl.reset(new Impl{bridge::new_verifier(
+            asSlice(list), asBytes(configuration.hostName), asBytes(configuration.policyFile), maxRefusals)});
+    } catch (const std::exception &) {
+        /* Without `impl`, every certificate is refused. */
+    }
 }
 
 Verifier::~Verifier() = default;

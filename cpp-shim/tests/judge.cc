@@ -3,9 +3,33 @@
 
 #include "nixcert.hh"
 
+#include <cstdlib>
 #include <iomanip>
 #include <iostream>
+#include <new>
 #include <sstream>
+
+/* How many allocations of C++ succeed before one fails; none does if this is negative. */
+static long allocationsLeft = -1;
+
+void * operator new(std::size_t size)
+{
+    if (allocationsLeft >= 0 && allocationsLeft-- == 0)
+        throw std::bad_alloc();
+    if (auto p = std::malloc(size))
+        return p;
+    throw std::bad_alloc();
+}
+
+void operator delete(void * p) noexcept
+{
+    std::free(p);
+}
+
+void operator delete(void * p, std::size_t) noexcept
+{
+    std::free(p);
+}
 
 static std::string fromHex(const std::string & hex)
 {
@@ -21,6 +45,7 @@ int main()
     std::set<std::string> signatures;
     std::string kind, fingerprint, storeDir;
     nixcert::Times times;
+    bool starve = false;
 
     for (std::string line; std::getline(std::cin, line);) {
         auto space = line.find(' ');
@@ -44,18 +69,35 @@ int main()
             fingerprint = fromHex(rest);
         else if (word == "signature")
             signatures.insert(fromHex(rest));
+        else if (word == "starve")
+            starve = true;
         else {
             std::cerr << "unknown word: " << word << "\n";
             return 2;
         }
     }
 
+    auto judge = [&](const nixcert::Verifier & verifier) {
+        return kind == "realisation" ? verifier.judgeRealisation(fingerprint, storeDir, signatures, times)
+                                     : verifier.judgePath(fingerprint, signatures, times);
+    };
+
+    /* Each allocation in turn fails: whatever that is in the middle of, nothing counts and nothing ends. */
+    for (long succeed = 0; starve; succeed++) {
+        allocationsLeft = succeed;
+        nixcert::Verifier verifier(configuration);
+        auto error = verifier.configurationError();
+        auto judgement = judge(verifier);
+        starve = allocationsLeft < 0;
+        allocationsLeft = -1;
+        if (starve)
+            std::cout << "starved " << judgement.keys.size() << " " << judgement.refusals.size() << "\n";
+    }
+
     nixcert::Verifier verifier(configuration);
     if (auto error = verifier.configurationError(); !error.empty())
         std::cout << "broken " << error << "\n";
-    auto judgement = kind == "realisation"
-        ? verifier.judgeRealisation(fingerprint, storeDir, signatures, times)
-        : verifier.judgePath(fingerprint, signatures, times);
+    auto judgement = judge(verifier);
     for (auto & key : judgement.keys)
         std::cout << "key " << key.label << " " << std::hex << std::setw(16) << std::setfill('0') << key.serial << " "
                   << key.authority << " " << std::dec << key.publicKey.size() << "\n";

@@ -245,3 +245,52 @@ fn furthest<'a>(reasons: impl Iterator<Item = &'a Reason>, most: usize) -> Vec<b
     }
     refusals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signature by a certificate of a CA that nobody trusts: it is asked about, and refused.
+    const CERTIFIED: &[u8] = b"alice.nixcert1.AAAA:AAAA";
+    const WHEN: bridge::When = bridge::When { now: 0, is_registered: false, registered: 0 };
+
+    fn verifier() -> Box<Verifier> {
+        new_verifier(&[], b"", b"", 8)
+    }
+
+    fn codes(judgement: &bridge::Judgement) -> Vec<&str> {
+        assert!(judgement.keys.is_empty());
+        judgement.refusals.iter().map(|refusal| refusal.code.as_str()).collect()
+    }
+
+    fn object() -> Result<Object, ObjectError> {
+        let hash = "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
+        let path = "/nix/store/00000000000000000000000000000000-hello-1";
+        Object::path(format!("1;{path};sha256:{hash};96;").as_bytes())
+    }
+
+    #[test]
+    fn panic_refuses_and_the_next_is_judged() {
+        let (verifier, signatures) = (verifier(), [bridge::Bytes { bytes: CERTIFIED }]);
+        let before = verifier.judge(&signatures, &WHEN, object);
+        let judged = verifier.judge(&signatures, &WHEN, || panic!("as if there were a mistake"));
+        assert_eq!(codes(&judged), ["internal-error"]);
+        let after = verifier.judge(&signatures, &WHEN, object);
+        assert_eq!(codes(&before), codes(&after));
+        assert_ne!(codes(&after), ["internal-error"]);
+    }
+
+    /// What holds the lock when it panics leaves the lock behind as poisoned.
+    #[test]
+    fn panic_while_it_judges_does_not_take_the_verifier_with_it() {
+        let (verifier, signatures) = (verifier(), [bridge::Bytes { bytes: CERTIFIED }]);
+        let before = verifier.judge(&signatures, &WHEN, object);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _state = verifier.state.lock();
+            panic!("as if there were a mistake");
+        }));
+        assert!(panicked.is_err() && verifier.state.is_poisoned());
+        assert_eq!(codes(&before), codes(&verifier.judge(&signatures, &WHEN, object)));
+        assert_eq!(verifier.configuration_error(), "");
+    }
+}

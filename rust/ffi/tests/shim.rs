@@ -84,6 +84,21 @@ fn refuses_without_the_policy_that_it_should_follow() {
     assert!(!printed.contains("\nkey "), "{printed}");
 }
 
+/// Whatever allocation of C++ fails refuses, and the process goes on.
+#[test]
+fn refuses_without_memory() {
+    let program = build();
+    for (vector, counts) in [("accept-certified", 1), ("refuse-expired", 0)] {
+        let file = repository().join(format!("tests/vectors/{vector}.json"));
+        let vector: Vector = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let printed = run(&program, &format!("starve\n{}", input(&vector, None)));
+        let starved: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("starved ")).collect();
+        assert!(starved.len() > 3, "{printed}");
+        assert!(starved.iter().all(|line| line.starts_with("0 ")), "{printed}");
+        assert_eq!(printed.lines().filter(|line| line.starts_with("key ")).count(), counts, "{printed}");
+    }
+}
+
 fn check(file: &Path, vector: &Vector, printed: &str) {
     let name = file.display();
     let keys = printed.lines().filter(|line| line.starts_with("key ")).count();

@@ -147,7 +147,7 @@ impl<'a> Site<'a> {
         policy::replace(&self.bed.server, &self.policy(top, rules))
     }
 
-    pub(crate) fn policy(&self, top: &str, rules: &str) -> String {
+    fn policy(&self, top: &str, rules: &str) -> String {
         let ca = |name: &str| format!("\n[ca.{name}]\nusages = [\"import-paths\"]\n{ALL_NAMES}");
         let lists = &self.lists;
         format!("version = 1\nrevocation-lists = \"{lists}\"\n{top}{}{rules}\n{}", ca(&self.ca), ca("acme-1"))
