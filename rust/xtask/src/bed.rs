@@ -47,6 +47,8 @@ struct More {
 pub(crate) enum Seam {
     /// It has the patches.
     Patches,
+    /// It has the patches, and sanitizers watch what it does.
+    Sanitized,
     /// It has none, and loads the plugin.
     Plugin,
 }
@@ -68,6 +70,9 @@ impl Bed {
         let tested = match seam {
             Seam::Patches => {
                 vec![nix_build::build(cache, nix, nix_build::Extent::Full, Optimise::No)?.layer()]
+            }
+            Seam::Sanitized => {
+                vec![nix_build::build(cache, nix, nix_build::Extent::Full, Optimise::NoAndSanitize)?.layer()]
             }
             Seam::Plugin => {
                 let stock = nix_build::build(cache, nix, nix_build::Extent::Stock, Optimise::No)?;
@@ -125,6 +130,12 @@ impl Bed {
             let said = |result: Result<Host>| result.map_err(|error| sentence(&error));
             let testing = said(sender("testing", 4, testing));
             let bookworm = said(sender("bookworm", 5, bookworm));
+            let tested_clock = match seam {
+                Seam::Patches | Seam::Plugin => tested_clock,
+                Seam::Sanitized => {
+                    Err(anyhow::anyhow!("libfaketime and AddressSanitizer do not go together"))
+                }
+            };
             let clock = clock.and(tested_clock).map(drop).map_err(|error| sentence(&error));
             more = Some(More { laptop, stock, testing, bookworm, clock });
         }

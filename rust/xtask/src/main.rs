@@ -72,6 +72,10 @@ enum Chore {
         /// With --only: run the cases with Nix as it is and the plugin, instead of the patches
         #[arg(long, requires = "only")]
         plugin: bool,
+        /// Run only the end-to-end cases of the import gate (or with --only, those), with a Nix and a library that
+        /// AddressSanitizer and UndefinedBehaviorSanitizer watch; what these find is a failure
+        #[arg(long, conflicts_with = "plugin")]
+        sanitize: bool,
         #[command(flatten)]
         bed: BedArguments,
     },
@@ -164,9 +168,17 @@ fn run(chore: &Chore) -> Result<ExitCode> {
         Chore::Demo { bed } => {
             in_the_bed(*bed, |cache, scratch| demo::run(cache, scratch).map(|()| ExitCode::SUCCESS))
         }
-        Chore::Test { only, nix_source, plugin, bed } => in_the_bed(*bed, |cache, scratch| {
+        Chore::Test { only, nix_source, plugin, sanitize, bed } => in_the_bed(*bed, |cache, scratch| {
             let nix = nix(cache, scratch, nix_source.as_deref())?;
             let mut tally = Tally::default();
+            if *sanitize {
+                let selection = only.as_deref().map_or(Selection::ImportGate, Selection::Named);
+                e2e::run(cache, scratch, &nix, Seam::Sanitized, selection, &mut tally)?;
+                if tally.is_empty() {
+                    bail!("no test's name contains that");
+                }
+                return Ok(tally.report());
+            }
             let wanted = |name: &str| {
                 only.as_deref().is_none_or(|texts| texts.split(',').any(|text| name.contains(text)))
             };

@@ -104,10 +104,28 @@ impl Extent {
 pub(crate) enum Optimise {
     /// Quick to compile.
     No,
+    /// The same, with AddressSanitizer and UndefinedBehaviorSanitizer.
+    NoAndSanitize,
     /// As Debian does: for benchmarks.
     #[expect(dead_code, reason = "the benchmarks are not written yet")]
     Yes,
 }
+
+impl Optimise {
+    /// For names of entries of the cache.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::No | Self::Yes => "",
+            Self::NoAndSanitize => "-sanitized",
+        }
+    }
+}
+
+/// Where the sanitizers of a build write what they find, a file for each process.
+pub(crate) const FINDINGS: &str = "/var/log/sanitizers";
+
+/// What makes the sanitizers of a build find something, as the value of [`TRIAL`]: `address` and `undefined`.
+pub(crate) const TRIAL: &str = "NIXCERT_SANITIZER_TRIAL";
 
 /// Nix with so much of the series.
 pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise) -> Result<NixBuild> {
@@ -120,14 +138,19 @@ pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise
     }
     let profile = match optimise {
         Optimise::No => Profile::Dev,
+        Optimise::NoAndSanitize => Profile::Sanitize,
         Optimise::Yes => Profile::Release,
     };
     let library = products::library(cache, profile)?;
     let objects = compile(cache, &root, nix, extent, &patches, Some(&library), optimise)?;
 
     // The library changes more often than what is compiled against its header.
-    let key = Key::of([name(&objects), name(&library), RELINK]);
-    let kind = format!("nix-{}-linked", nix.supported.release);
+    let more = match optimise {
+        Optimise::No | Optimise::Yes => "",
+        Optimise::NoAndSanitize => INSTALL_SANITIZED,
+    };
+    let key = Key::of([name(&objects), name(&library), &format!("{RELINK}{more}")]);
+    let kind = format!("nix-{}{}-linked", nix.supported.release, optimise.suffix());
     let linked = cache.entry(&kind, &key, |directory| {
         let log = cache.log(&kind)?;
         let step = Step::start(format!("Linking Nix {} with the library", nix.version));
@@ -135,7 +158,7 @@ pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise
         step.run(Command::new("env").args(copy).arg(objects.join("tree")).arg(directory.join("tree")), &log)?;
         let binds = [(directory, "/build"), (library.as_path(), "/prefix")];
         step.run(
-            &mut compiling(cache, &root, &[], &binds, &format!("{RELINK}{INSTALL}rm -rf /build/tree"))?,
+            &mut compiling(cache, &root, &[], &binds, &format!("{RELINK}{INSTALL}{more}rm -rf /build/tree"))?,
             &log,
         )?;
         step.done();
@@ -153,12 +176,18 @@ fn compile(
     library: Option<&Path>,
     optimise: Optimise,
 ) -> Result<PathBuf> {
-    let (speed, unity) = match optimise {
-        Optimise::No => ("-D unity=subprojects -D unity_size=30 -D optimization=0", UNITY),
-        Optimise::Yes => ("-D optimization=2", ""),
+    let unity = "-D unity=subprojects -D unity_size=30 -D optimization=0";
+    let mold = "LDFLAGS=-fuse-ld=mold";
+    let (speed, changes, environment) = match optimise {
+        Optimise::No => (String::from(unity), String::from(UNITY), mold),
+        Optimise::NoAndSanitize => {
+            (format!("{unity} {SANITIZE_FLAGS}"), format!("{UNITY}{SANITIZE}"), SANITIZE_ENVIRONMENT)
+        }
+        Optimise::Yes => (String::from("-D optimization=2"), String::new(), mold),
     };
     let flags = format!("{speed} {}", extent.link());
-    let script = format!("{unity}{}{}", COMPILE.replace("@flags@", &flags), extent.install());
+    let compile = COMPILE.replace("@flags@", &flags).replace("@environment@", environment);
+    let script = format!("{changes}{compile}{}", extent.install());
     let header = match library {
         Some(library) => fs::read_to_string(library.join("include/nixcert.hh"))?,
         None => String::new(),
@@ -169,7 +198,7 @@ fn compile(
     };
     let parts = [name(root), source.map(name).unwrap_or_default(), &script, &header];
     let key = Key::of(parts.into_iter().chain(patches.iter().map(|patch| patch.text.as_str())));
-    let kind = format!("nix-{}-{}", nix.supported.release, extent.name());
+    let kind = format!("nix-{}{}-{}", nix.supported.release, optimise.suffix(), extent.name());
     cache.entry(&kind, &key, |directory| {
         let log = cache.log(&kind)?;
         let step = Step::start(format!("Building Nix {} {}", nix.version, extent.title()));
@@ -240,6 +269,46 @@ if [ -d src/libstore/include ]; then
 fi
 "#;
 
+/// The collector that Nix's evaluator has scans memory that is not its own. The sanitizers' own library is linked as an
+/// archive, so that it comes before what `LD_PRELOAD` names.
+const SANITIZE_FLAGS: &str = "-D b_sanitize=address,undefined -D b_lundef=false -D libexpr:gc=disabled";
+const SANITIZE_ENVIRONMENT: &str =
+    "CXXFLAGS='-g1 -fno-omit-frame-pointer' LDFLAGS='-fuse-ld=mold -static-libasan -static-libubsan'";
+
+/// The options are compiled in, because neither sshd nor su leave an environment as it was. Memory that is still held at the
+/// end is no fault of a program that ends. A first finding ends the process if it is of AddressSanitizer, and all are written.
+const SANITIZE: &str = r#"
+cat >> src/nix/main.cc <<'END'
+
+#include <climits>
+
+extern "C" const char * __asan_default_options()
+{
+    return "detect_leaks=0:detect_stack_use_after_return=0:log_path=/var/log/sanitizers/address"
+           ":suppressions=/usr/lib/nixcert/address-suppressions";
+}
+
+extern "C" const char * __ubsan_default_options()
+{
+    return "print_stacktrace=1:log_path=/var/log/sanitizers/undefined"
+           ":suppressions=/usr/lib/nixcert/undefined-suppressions";
+}
+
+/* A sanitizer that finds nothing may not be there. */
+static const bool trial = [] {
+    std::string_view what = getenv("NIXCERT_SANITIZER_TRIAL") ? getenv("NIXCERT_SANITIZER_TRIAL") : "";
+    volatile int number = INT_MAX - 9 + (int) what.size();
+    if (what == "undefined")
+        number = number + 1;
+    volatile char * bytes = new char[8];
+    if (what == "address")
+        number = bytes[what.size() + 1];
+    delete[] bytes;
+    return true;
+}();
+END
+"#;
+
 /// As Debian configures it, without manual, tests and bindings.
 const COMPILE: &str = r#"
 libraries=/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
@@ -248,7 +317,7 @@ without=
 for it in doc-gen bindings unit-tests benchmarks json-schema-checks; do
     ! grep -q "'$it'" meson.options || without+=" -D $it=false"
 done
-LDFLAGS=-fuse-ld=mold CXX="ccache g++" meson setup build --prefix=/usr --sysconfdir=/etc --localstatedir=/nix/var \
+@environment@ CXX="ccache g++" meson setup build --prefix=/usr --sysconfdir=/etc --localstatedir=/nix/var \
     -D buildtype=plain -D b_pch=false $without \
     -D libcmd:readline-flavor=readline -D libexpr:gc=enabled -D libstore:sandbox-shell=/usr/bin/bash-static \
     -D nix:profile-dir=/etc/profile.d @flags@
@@ -267,6 +336,17 @@ const INSTALL: &str = r#"
 rm -rf /build/layer
 mkdir -p /build/layer/usr/bin
 cp build/src/nix/nix /build/layer/usr/bin/nix
+"#;
+
+/// Whoever runs Nix may find something. What is passed over is not of the patches: AddressSanitizer does not know the stacks of
+/// coroutines, and stumbles over them itself when one throws; `toView()` takes a string's stream for a class of its own that
+/// has the same members; and the lexer counts on from the largest number there is.
+const INSTALL_SANITIZED: &str = r#"
+install -d -m 1777 /build/layer/var/log/sanitizers
+install -d /build/layer/usr/lib/nixcert
+cd /build/layer/usr/lib/nixcert
+echo interceptor_name:sigaltstack > address-suppressions
+printf '%s\n' vptr_check:basic_stringbuf signed-integer-overflow:libexpr/lexer > undefined-suppressions
 "#;
 
 /// With its libraries, headers and pkg-config files.

@@ -25,6 +25,8 @@ pub(crate) fn clone() -> Result<&'static Path> {
 pub(crate) enum Profile {
     /// Quick to make, with the cryptography optimised.
     Dev,
+    /// The same, with sanitizers in what is C++.
+    Sanitize,
     /// For use, and for benchmarks.
     Release,
 }
@@ -32,14 +34,22 @@ pub(crate) enum Profile {
 impl Profile {
     fn name(self) -> &'static str {
         match self {
-            Self::Dev => "dev",
+            Self::Dev | Self::Sanitize => "dev",
             Self::Release => "release",
+        }
+    }
+
+    /// What the C++ compiler is told, by the environment.
+    fn cxx_flags(self) -> Option<&'static str> {
+        match self {
+            Self::Dev | Self::Release => None,
+            Self::Sanitize => Some("-fsanitize=address,undefined -fno-omit-frame-pointer -g1"),
         }
     }
 
     fn directory(self) -> &'static str {
         match self {
-            Self::Dev => "debug",
+            Self::Dev | Self::Sanitize => "debug",
             Self::Release => "release",
         }
     }
@@ -117,7 +127,10 @@ impl Product {
         let sources: Vec<&str> =
             self.sources.iter().map(String::as_str).chain(["Cargo.toml", "Cargo.lock"]).collect();
         let sources = Key::of_files(clone()?, &sources)?;
-        Ok(Key::of([sources.as_ref(), &compiler.stdout, profile.name().as_bytes()]))
+        let flags = profile.cxx_flags().unwrap_or_default();
+        let parts = [sources.as_ref(), &compiler.stdout, profile.name().as_bytes(), flags.as_bytes()];
+        // What has no flags keeps the key that it had before there were any.
+        Ok(Key::of(parts.into_iter().filter(|part| !part.is_empty())))
     }
 }
 
@@ -166,6 +179,9 @@ fn cargo(step: &Step, log: &Log, profile: Profile, package: &str) -> Result<()> 
         "--package",
         package,
     ]);
+    if let Some(flags) = profile.cxx_flags() {
+        command.env("CXXFLAGS", flags);
+    }
     step.run(&mut command, log)
 }
 

@@ -32,6 +32,7 @@ mod recipes;
 mod recipes_deploy;
 mod renewal;
 mod revocation;
+mod sanitizers;
 mod senders;
 pub(crate) mod systems;
 mod time;
@@ -107,10 +108,13 @@ pub(crate) fn run(
     let bed = Bed::boot(cache, scratch, Extent::All, nix, seam)?;
     for case in chosen {
         let begun = Instant::now();
-        if let Some((_, reason)) =
-            beyond_the_plugin::CASES.iter().find(|(name, _)| seam == Seam::Plugin && *name == case.name)
-        {
-            tally.skipped(case.name, 1, &format!("the plugin does not cover this: {reason}"));
+        let (left_out, why) = match seam {
+            Seam::Patches => (&[] as &[(&str, &str)], ""),
+            Seam::Sanitized => (sanitizers::CASES, "not with sanitizers"),
+            Seam::Plugin => (beyond_the_plugin::CASES, "the plugin does not cover this"),
+        };
+        if let Some((_, reason)) = left_out.iter().find(|(name, _)| *name == case.name) {
+            tally.skipped(case.name, 1, &format!("{why}: {reason}"));
             continue;
         }
         match (case.run)(&bed) {
@@ -118,6 +122,9 @@ pub(crate) fn run(
             Ok(Outcome::Skipped(reason)) => tally.skipped(case.name, 1, &reason),
             Err(error) => tally.failed(case.name, &sentence(&error)),
         }
+    }
+    if seam == Seam::Sanitized {
+        sanitizers::run(&bed, tally);
     }
     Ok(())
 }
@@ -163,7 +170,7 @@ mod tests {
         let mut names: Vec<&str> = cases().map(|case| case.name).collect();
         names.sort_unstable();
         assert!(names.is_sorted_by(|one, next| one < next));
-        for (name, _) in beyond_the_plugin::CASES {
+        for (name, _) in beyond_the_plugin::CASES.iter().chain(sanitizers::CASES) {
             assert!(names.contains(name), "{name}");
         }
     }
