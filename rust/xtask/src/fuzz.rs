@@ -27,11 +27,7 @@ const HANG: &str = "-timeout=20";
 
 /// Fuzz one target, or all, each for so long. What was found to be interesting is kept for the next time.
 pub(crate) fn run(only: Option<&str>, time: Duration) -> Result<ExitCode> {
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => PathBuf::from(target),
-        None => products::clone()?.join("target"),
-    };
-    let directory = std::path::absolute(target)?.join("fuzz");
+    let directory = products::target_directory()?.join("fuzz");
     fs::create_dir_all(&directory)?;
     let fuzzer = build(&directory)?;
     let all = targets(&fuzzer)?;

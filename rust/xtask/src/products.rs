@@ -186,11 +186,16 @@ fn cargo(step: &Step, log: &Log, profile: Profile, package: &str) -> Result<()> 
 }
 
 fn target(profile: Profile) -> Result<PathBuf> {
+    Ok(target_directory()?.join(profile.directory()))
+}
+
+/// Where cargo puts what it makes, as an absolute path.
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => PathBuf::from(directory),
         None => clone()?.join("target"),
     };
-    Ok(target.join(profile.directory()))
+    Ok(std::path::absolute(target)?)
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ use crate::{cache::Cache, products, report::Step, tally::Tally};
 /// How much of a failure's output is shown.
 const TAIL: usize = 60;
 
+const CARGO_TEST: &str = "cargo-test";
+
+/// What the fuzzer looks for, on the vectors and some thousands of mutations.
+const FUZZ_REPLAY: &str = "fuzz-replay";
+
 /// Formatting, lints, and all tests.
 pub(crate) fn run(cache: &Cache, tally: &mut Tally) -> Result<()> {
     check(cache, tally, "rustfmt", &["fmt", "--all", "--", "--check"])?;
@@ -24,7 +29,12 @@ pub(crate) fn run(cache: &Cache, tally: &mut Tally) -> Result<()> {
         &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"],
     )?;
     let arguments = ["test", "--locked", "--workspace", "--no-fail-fast", "--", "--show-output"];
-    check(cache, tally, "cargo-test", &arguments)?;
+    check(cache, tally, CARGO_TEST, &arguments)?;
+    let target = products::target_directory()?.join("fuzz-replay");
+    let target = target.to_string_lossy();
+    let arguments =
+        ["test", "--locked", "--manifest-path", "tests/fuzz/Cargo.toml", "--target-dir", &*target];
+    check(cache, tally, FUZZ_REPLAY, &arguments)?;
     decoder(tally)
 }
 
@@ -79,7 +89,11 @@ fn check(cache: &Cache, tally: &mut Tally, name: &str, arguments: &[&str]) -> Re
     if output.status.success() {
         tally.passed(
             name,
-            if name == "cargo-test" { counts.passed.saturating_sub(counts.skipped.len()) } else { 1 },
+            if [CARGO_TEST, FUZZ_REPLAY].contains(&name) {
+                counts.passed.saturating_sub(counts.skipped.len())
+            } else {
+                1
+            },
             begun.elapsed(),
         );
     } else {

@@ -1,6 +1,6 @@
 //! The criterion benchmarks of the engine, as one table of ratios.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -127,9 +127,7 @@ fn median(place: &str) -> Result<f64> {
     struct Estimate {
         point_estimate: f64,
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or(products::clone()?.join("target"), PathBuf::from);
-    let file = target.join("criterion").join(place).join("new/estimates.json");
+    let file = products::target_directory()?.join("criterion").join(place).join("new/estimates.json");
     let text =
         fs::read_to_string(&file).with_context(|| format!("criterion left nothing in {}", file.display()))?;
     Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate)
