@@ -239,7 +239,13 @@ in
       };
     }
 
-    (mkIf (cfg.integration == "patch") { nix.package = mkDefault pkgs.nixcertVersions.stable; })
+    (mkIf (cfg.integration == "patch") {
+      nix.package = mkDefault (
+        (pkgs.nixcertVersions
+          or (throw "pkgs has no nixcertVersions: import nixosModules.default, or add overlays.default to nixpkgs.overlays")
+        ).stable
+      );
+    })
 
     (mkIf (cfg.integration == "plugin") {
       nix.settings.plugin-files =

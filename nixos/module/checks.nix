@@ -51,7 +51,7 @@ let
   # Both of a setting and of its twin that adds to it.
   values = name: lib.toList (settings.${name} or [ ]) ++ lib.toList (settings."extra-${name}" or [ ]);
   trustedUsers = filter (user: user != "root") (lib.unique (values "trusted-users"));
-  trustedStores = filter (url: builtins.match ".*[?&]trusted=(1|true)(&.*)?" url != null) (
+  trustedStores = filter (url: builtins.match ".*[?&]trusted=(1|true|yes)(&.*)?" url != null) (
     values "substituters" ++ values "trusted-substituters"
   );
   secretKeys = values "secret-key-files";
@@ -145,12 +145,20 @@ let
   ofPackage = [
     (check (ours == [ ] || isPlugin || isPatched) ''
       nix.settings has ${listed ours}, and nix.package (Nix ${version}) has not nixcert's patches: it does not know these
-      settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions; or leave Nix as it is, with
-      security.nixcert.integration = "plugin".
+      settings. ${
+        if cfg.enable then
+          "Take out nix.package, or set it to pkgs.nixcertVersions.withCertificates of its nixComponents"
+        else
+          "Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions"
+      }; or leave Nix as it is, with security.nixcert.integration = "plugin".
     '')
     (check (guards == [ ] || isPatched) ''
       nix.settings has ${listed guards}, and nix.package (Nix ${version}) has not nixcert's patches: it does not know these
       settings, and the plugin does not have them. Take them out, or set nix.package to one of pkgs.nixcertVersions.
+    '')
+    (check (lib.length guards != 1) ''
+      nix.settings has ${listed guards} alone, so no guarded profile could be changed any more, or none is guarded. Set
+      guarded-profiles and profile-guard, or neither.
     '')
   ];
 
@@ -175,6 +183,14 @@ let
   ];
 
   ofTrust = [
+    (check nix.enable ''
+      security.nixcert.enable is set, and nix.enable is false: NixOS writes no nix.conf then, so no CA is trusted and no
+      certificate counts. Set nix.enable, or remove it.
+    '')
+    (check (settings.ca-policy-file or null == "/etc/nixcert/policy.toml") ''
+      nix.settings.ca-policy-file is not the policy that security.nixcert.settings makes, so that would not be in force.
+      Remove the line, or switch security.nixcert.enable off.
+    '')
     (check (keys != [ ]) ''
       security.nixcert.enable is set, and no CA is trusted, so no certificate counts. Put the line that 'nixcert ca init'
       printed into nix.settings.trusted-ca-keys.
@@ -217,6 +233,30 @@ let
       The activation gate is on, and no CA may certify people who vouch for systems, so nothing could ever be activated. Add
       "vouch-for-systems" to security.nixcert.settings.ca.NAME.usages of one.
     '')
+    (check
+      (
+        group == null
+        || !cfg.activation.enable
+        || group == "wheel"
+        || !(config.security.sudo.enable && (config.security.sudo.execWheelOnly or false))
+      )
+      ''
+        security.sudo.execWheelOnly is set, so members of '${toString group}' cannot start sudo, and none could activate
+        anything. Remove it: the rule gives them nixcert activate, repair and revocation install alone.
+      ''
+    )
+    (check
+      (
+        group == null
+        || !cfg.activation.enable
+        || !config.security.sudo-rs.enable
+        || lib.versionAtLeast (lib.getVersion config.security.sudo-rs.package) "0.2.13"
+      )
+      ''
+        sudo-rs before 0.2.13 takes 'nixcert activate *' by the letter, so nobody of '${toString group}' could activate
+        anything. Use security.sudo, or a newer sudo-rs.
+      ''
+    )
     (check (!cfg.verifySystem.enable || hasGate) ''
       security.nixcert.verifySystem.enable asks the activation gate, and that is off, so it would fail each time. Set
       security.nixcert.activation.enable.
@@ -276,14 +316,22 @@ let
       ${listed unlimitedDeployers} may run everything by sudo, so for them the activation gate is a guard rail, and no
       wall. Use a group of people for security.nixcert.activation.group who may run nothing else as root.
     ''
-    ++ warn (cfg.activation.enable && group != null && config.security.sudo-rs.enable) ''
-      sudo-rs, in releases that know no wildcards in arguments, takes 'nixcert activate *' by the letter, and lets nobody
-      of '${toString group}' activate. Try it, or use security.sudo.
-    ''
     ++ warn (cfg.activation.enable && group != null && !config.users.groups ? ${toString group}) ''
       There is no group '${toString group}' (security.nixcert.activation.group) in users.groups. If no directory has it
       either, nobody may activate.
-    '';
+    ''
+    ++
+      warn
+        (
+          cfg.dropIn.enable
+          && cfg.dropIn.group != null
+          && cfg.dropIn.group != group
+          && !config.users.groups ? ${toString cfg.dropIn.group}
+        )
+        ''
+          There is no group '${toString cfg.dropIn.group}' (security.nixcert.dropIn.group) in users.groups. If no directory
+          has it either, nobody may bring a list.
+        '';
 in
 {
   config = mkMerge [

@@ -26,7 +26,7 @@ let
     };
 
     ca-policy-file = mkOption {
-      type = types.nullOr (types.strMatching "/.*");
+      type = types.nullOr (types.strMatching "/[^\n]*");
       default = null;
       example = "/etc/nixcert/policy.toml";
       description = ''
@@ -48,7 +48,7 @@ let
     };
 
     guarded-profiles = mkOption {
-      type = types.listOf (types.strMatching "/.*");
+      type = types.listOf (types.strMatching "/[^\n]*");
       default = [ ];
       example = [ "/nix/var/nix/profiles/system" ];
       description = ''
@@ -58,7 +58,7 @@ let
     };
 
     profile-guard = mkOption {
-      type = types.nullOr (types.strMatching "/.*");
+      type = types.nullOr (types.strMatching "/[^\n]*");
       default = null;
       example = "/run/current-system/sw/bin/nixcert check-closure";
       description = ''

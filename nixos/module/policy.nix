@@ -15,6 +15,14 @@ let
       // attrs
     );
 
+  # Two modules that write one of these would make it wider, or narrower, than either says.
+  one = types.unique {
+    message = ''
+      Lists of the policy are not merged, since that could permit more than each of them says. Write it once, or
+      override it with lib.mkForce.
+    '';
+  };
+
   # 1 to 16: FORMAT P6.
   votes = types.ints.between 1 16;
 
@@ -23,7 +31,7 @@ let
     inherit options;
   };
 
-  authorities = maybe (types.nonEmptyListOf types.str) {
+  authorities = maybe (one (types.nonEmptyListOf types.str)) {
     example = [ "acme-2026-1" ];
     description = "The CAs whose certificates give votes, by name. If left out: all that have a table.";
   };
@@ -48,7 +56,7 @@ let
 
   ca = table {
     permitted-names = mkOption {
-      type = types.nonEmptyListOf types.str;
+      type = one (types.nonEmptyListOf types.str);
       example = [ "*" ];
       description = ''
         Patterns of the names that this CA's certificates may be good for, as in certificates (FORMAT.md K4): globs such as
@@ -60,12 +68,14 @@ let
       description = "Patterns of names that are taken out of those.";
     };
     usages = mkOption {
-      type = types.nonEmptyListOf (
-        types.enum [
-          "import-paths"
-          "import-realisations"
-          "vouch-for-systems"
-        ]
+      type = one (
+        types.nonEmptyListOf (
+          types.enum [
+            "import-paths"
+            "import-realisations"
+            "vouch-for-systems"
+          ]
+        )
       );
       example = [ "import-paths" ];
       description = ''
@@ -102,14 +112,16 @@ let
     };
     audit =
       maybe
-        (types.listOf (
-          types.enum [
-            "permitted-names"
-            "excluded-names"
-            "longest-validity"
-            "deepest-chain"
-            "usages"
-          ]
+        (one (
+          types.listOf (
+            types.enum [
+              "permitted-names"
+              "excluded-names"
+              "longest-validity"
+              "deepest-chain"
+              "usages"
+            ]
+          )
         ))
         {
           description = ''
@@ -164,7 +176,7 @@ let
         Whether who activates must be one of those who signed: login name and label are compared. If left out: no.
       '';
     };
-    vendors = maybe (types.listOf publicKey) {
+    vendors = maybe (one (types.listOf publicKey)) {
       example = [ "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=" ];
       description = ''
         Keys that vouch for the paths that they signed, but never for a whole system. With

@@ -86,6 +86,7 @@ in
             lists
             incoming
           ];
+          ConditionPathIsDirectory = incoming;
         };
         serviceConfig = confined // {
           ExecStart = "${nixcert} revocation install --drop-in ${incoming}";
@@ -93,8 +94,12 @@ in
           SuccessExitStatus = 1;
           ReadWritePaths = [
             lists
-            incoming
+            # It is not there if its group is not.
+            "-${incoming}"
           ];
+          # What people put there waits for everything else.
+          Nice = 19;
+          IOSchedulingClass = "idle";
           # Files of others, which they may have made unreadable.
           CapabilityBoundingSet = "CAP_DAC_OVERRIDE";
           MemoryMax = "1G";

@@ -208,18 +208,73 @@ let
     '')
     (asserted "stock-nix-though-enabled" host { nix.package = pkgs.nix; } ''
       nix.settings has trusted-ca-keys, ca-policy-file, ca-host-name, and nix.package (Nix 2.34.8) has not nixcert's
-      patches: it does not know these settings. Set security.nixcert.enable, or nix.package to one of pkgs.nixcertVersions;
-      or leave Nix as it is, with security.nixcert.integration = "plugin".
+      patches: it does not know these settings. Take out nix.package, or set it to pkgs.nixcertVersions.withCertificates of
+      its nixComponents; or leave Nix as it is, with security.nixcert.integration = "plugin".
     '')
     (asserted "stock-nix-with-guards" { }
       {
         nix.settings.guarded-profiles = [ "/nix/var/nix/profiles/system" ];
+        nix.settings.profile-guard = "/run/current-system/sw/bin/nixcert check-closure";
       }
       ''
-        nix.settings has guarded-profiles, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these
+        nix.settings has guarded-profiles, profile-guard, and nix.package (Nix 2.34.8) has not nixcert's patches: it does not know these
         settings, and the plugin does not have them. Take them out, or set nix.package to one of pkgs.nixcertVersions.
       ''
     )
+    (asserted "guarded-profile-without-a-guard" { nix.package = pkgs.nixcertVersions.stable; }
+      {
+        nix.settings.guarded-profiles = [ "/nix/var/nix/profiles/system" ];
+      }
+      ''
+        nix.settings has guarded-profiles alone, so no guarded profile could be changed any more, or none is guarded. Set
+        guarded-profiles and profile-guard, or neither.
+      ''
+    )
+    (asserted "nix-that-is-off" host { nix.enable = false; } ''
+      security.nixcert.enable is set, and nix.enable is false: NixOS writes no nix.conf then, so no CA is trusted and no
+      certificate counts. Set nix.enable, or remove it.
+    '')
+    (asserted "policy-file-of-ones-own" host { nix.settings.ca-policy-file = mkForce "/etc/my.toml"; }
+      ''
+        nix.settings.ca-policy-file is not the policy that security.nixcert.settings makes, so that would not be in force.
+        Remove the line, or switch security.nixcert.enable off.
+      ''
+    )
+    (asserted "no-policy-file" host { nix.settings.ca-policy-file = mkForce null; } ''
+      nix.settings.ca-policy-file is not the policy that security.nixcert.settings makes, so that would not be in force.
+      Remove the line, or switch security.nixcert.enable off.
+    '')
+    (asserted "sudo-for-wheel-alone" gate { security.sudo.execWheelOnly = true; } ''
+      security.sudo.execWheelOnly is set, so members of 'deployers' cannot start sudo, and none could activate anything.
+      Remove it: the rule gives them nixcert activate, repair and revocation install alone.
+    '')
+    (asserted "old-sudo-rs" (with' gate { security.sudo-rs.enable = true; })
+      {
+        security.sudo-rs.package = {
+          version = "0.2.12";
+        };
+      }
+      ''
+        sudo-rs before 0.2.13 takes 'nixcert activate *' by the letter, so nobody of 'deployers' could activate anything.
+        Use security.sudo, or a newer sudo-rs.
+      ''
+    )
+    {
+      lists-of-the-policy-do-not-merge = refuses (policyOf [
+        host
+        { security.nixcert.settings.ca.acme-1.permitted-names = [ "web-*" ]; }
+      ]) "Lists of the policy are not merged";
+      usages-do-not-merge = refuses (policyOf [
+        host
+        { security.nixcert.settings.ca.acme-1.usages = [ "vouch-for-systems" ]; }
+      ]) "Lists of the policy are not merged";
+      setting-with-a-line-of-its-own-is-refused =
+        refuses
+          (evaluate {
+            nix.settings.profile-guard = "/x\nrequire-sigs = false";
+          }).config.nix.settings.profile-guard
+          "profile-guard";
+    }
     (asserted "plugin-for-a-patched-nix" plugin { nix.package = pkgs.nixcertVersions.stable; } ''
       security.nixcert.integration is "plugin", and nix.package (Nix 2.34.8+11) has nixcert's patches, which do the same.
       Remove one of the two lines.
@@ -425,11 +480,10 @@ let
         may activate.
       ''
     )
-    (warned "gate-by-sudo-rs" (with' gate { security.sudo.enable = true; })
-      { security.sudo-rs.enable = true; }
+    (warned "group-of-the-drop-in-that-is-not-there" dropIn { security.nixcert.dropIn.group = "lists"; }
       ''
-        sudo-rs, in releases that know no wildcards in arguments, takes 'nixcert activate *' by the letter, and lets nobody of
-        'deployers' activate. Try it, or use security.sudo.
+        There is no group 'lists' (security.nixcert.dropIn.group) in users.groups. If no directory has it either, nobody may
+        bring a list.
       ''
     )
     {
@@ -630,7 +684,7 @@ let
       with' host { security.nixcert.settings.ca.acme-1.longest-valdity = "90d"; }
     )) "unknown field `longest-valdity`";
     wrong-pattern-does-not-build = doesNotBuild (policyOf (
-      with' host { security.nixcert.settings.ca.acme-1.permitted-names = [ "linux-6@" ]; }
+      with' host { security.nixcert.settings.ca.acme-1.permitted-names = mkForce [ "linux-6@" ]; }
     )) "'linux-6@' is not a name pattern";
     unknown-ca-does-not-build = doesNotBuild (policyOf (
       with' host {
@@ -655,7 +709,7 @@ let
       }
     )) "this is not a usable Ed25519 public key";
     wrong-usage-is-refused = refuses (policyOf (
-      with' host { security.nixcert.settings.ca.acme-1.usages = [ "revoke" ]; }
+      with' host { security.nixcert.settings.ca.acme-1.usages = mkForce [ "revoke" ]; }
     )) "is not of type `one of \"import-paths\", \"import-realisations\", \"vouch-for-systems\"'";
     missing-usages-are-refused = refuses (policyOf (
       with' host {
@@ -804,8 +858,10 @@ let
             SuccessExitStatus = 1;
             ReadWritePaths = [
               "/var/lib/nixcert/revocation"
-              "/var/lib/nixcert/incoming"
+              "-/var/lib/nixcert/incoming"
             ];
+            Nice = 19;
+            IOSchedulingClass = "idle";
             CapabilityBoundingSet = "CAP_DAC_OVERRIDE";
             MemoryMax = "1G";
             TasksMax = 16;

@@ -79,8 +79,12 @@ in
       };
     };
 
-    security.sudo = sudo true;
-    security.sudo-rs = sudo false;
+    security.sudo = sudo true // {
+      execWheelOnly = option types.bool false;
+    };
+    security.sudo-rs = sudo false // {
+      package = option types.anything { version = "0.2.13"; };
+    };
 
     systemd.services = anything;
     systemd.paths = anything;

@@ -70,6 +70,11 @@ impl Error {
         self
     }
 
+    /// Whether it is a no, or nobody could tell.
+    pub(crate) fn answer(&self) -> Answer {
+        self.answer
+    }
+
     /// What went wrong, for programs.
     pub(crate) fn message(&self) -> &str {
         &self.message

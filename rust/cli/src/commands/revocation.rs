@@ -66,6 +66,10 @@ impl PlaceArgs {
     }
 }
 
+/// On one line, whatever somebody called it.
 fn quoted(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { format!("'{}'", path.display()) }
+    if path == Path::new("-") {
+        return "standard input".to_owned();
+    }
+    format!("'{}'", path.display()).replace(char::is_control, "?")
 }

@@ -3,7 +3,7 @@
 //! Whoever can write there may put anything there, and change it at any time. So a name is opened once, never through a link
 //! and never waiting; what is read is judged by its signature alone; and all that is ever removed is a name in that directory.
 
-use super::MOST_BYTES;
+use super::{MOST_BYTES, quoted};
 use crate::error::{Error, Result};
 use nixcert_files::{self as files, FileError};
 use rustix::fs::{Mode, OFlags};
@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 /// What may still be being written is left for so long after its last change. The directory is looked at again by whoever
 /// asked for it to be looked at: a timer, say.
 const UNFINISHED: Duration = Duration::from_secs(60);
+
+const NO_FILE: &str = "is no ordinary file";
 
 /// A file that was brought.
 pub(super) struct Brought {
@@ -44,18 +46,30 @@ pub(super) fn files(directory: &Path) -> Result<impl Iterator<Item = Brought>> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     let fault = |error| FileError { action: "read", path: path.to_owned(), error };
-    let ordinary =
-        || Error::new(format!("'{}' is no ordinary file", path.display())).help("bring the list itself");
+    let refused =
+        |what: &str| Error::refused(format!("{} {what}", quoted(path))).help("bring the list itself");
+    // It would make lines of its own in a log.
+    if path.to_string_lossy().contains(char::is_control) {
+        return Err(refused("has control characters in its name"));
+    }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(ordinary()),
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(refused(NO_FILE)),
         Err(error) => return Err(fault(error.into()).into()),
     };
-    if !file.metadata().map_err(fault)?.is_file() {
-        return Err(ordinary());
+    let metadata = file.metadata().map_err(fault)?;
+    if !metadata.is_file() {
+        return Err(refused(NO_FILE));
     }
-    Ok(files::read_from(file, MOST_BYTES).map_err(fault)?)
+    // One large file under a thousand names would keep others waiting.
+    if metadata.nlink() != 1 {
+        return Err(refused("has other names, too"));
+    }
+    files::read_from(file, MOST_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => refused("is larger than any list"),
+        _ => fault(error).into(),
+    })
 }
 
 impl Brought {

@@ -217,7 +217,7 @@ struct Refusal {
 /// What cannot even be read.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { answer: Answer::CouldNotTell, reason: None, message: error.message().to_owned(), error }
+        Self { answer: error.answer(), reason: None, message: error.message().to_owned(), error }
     }
 }
 
