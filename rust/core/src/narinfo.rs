@@ -1,7 +1,7 @@
 //! narinfo files (libstore/nar-info.cc): read as Nix reads them, or refused.
 
 use crate::encoding::base64_decode;
-use crate::object::{ObjectError, PathInfo, StorePath, is_nix32_sha256, nix32, shorten};
+use crate::object::{ObjectError, PathInfo, StorePath, is_base_name, is_nix32, nix32, shorten};
 use std::collections::BTreeSet;
 
 /// What a narinfo says about a store object, and its signatures. Nothing in it is verified.
@@ -67,7 +67,7 @@ impl Fields {
                 }
                 return Ok(());
             }
-            _ => return Ok(()),
+            _ => return check_unsigned(name, value),
         };
         if slot.replace(value.to_owned()).is_some() {
             return Err(NarInfoError::Repeated(name));
@@ -80,12 +80,8 @@ impl Fields {
         let hash = self.hash.ok_or(NarInfoError::Missing("NarHash"))?;
         let nar_hash = sha256_to_nix32(&hash).ok_or_else(|| NarInfoError::Hash(shorten(&hash)))?;
         let size = self.size.ok_or(NarInfoError::Missing("NarSize"))?;
-        let digits = size.bytes().all(|byte| byte.is_ascii_digit());
-        let nar_size = size
-            .parse()
-            .ok()
-            .filter(|n| digits && *n != 0)
-            .ok_or_else(|| NarInfoError::Size(shorten(&size)))?;
+        let nar_size =
+            parse_size(&size).filter(|n| *n != 0).ok_or_else(|| NarInfoError::Size(shorten(&size)))?;
         if self.url.is_none_or(|url| url.is_empty()) {
             return Err(NarInfoError::Missing("URL"));
         }
@@ -102,6 +98,39 @@ impl Fields {
     }
 }
 
+/// Fields that nobody signs, and for whose sake Nix refuses the whole narinfo. (`CA` is noted as it is, and not believed.)
+fn check_unsigned(name: &str, value: &str) -> Result<(), NarInfoError> {
+    let (name, holds) = match name {
+        "Deriver" => ("Deriver", value == "unknown-deriver" || is_base_name(value)),
+        "FileHash" => ("FileHash", is_hash(value)),
+        "FileSize" => ("FileSize", parse_size(value).is_some()),
+        _ => return Ok(()),
+    };
+    if holds { Ok(()) } else { Err(NarInfoError::Unsigned(name)) }
+}
+
+/// A number of bytes, in digits alone.
+fn parse_size(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The algorithms of Nix 2.26, and how many bytes they give.
+const ALGORITHMS: [(&str, usize); 4] = [("md5", 16), ("sha1", 20), ("sha256", 32), ("sha512", 64)];
+
+/// What Nix's `Hash::parseAnyPrefixed` takes.
+fn is_hash(text: &str) -> bool {
+    ALGORITHMS.iter().any(|(algorithm, bytes)| {
+        let Some(rest) = text.strip_prefix(algorithm) else { return false };
+        let is_base64 = |hash: &str| base64_decode(hash.as_bytes()).is_some_and(|hash| hash.len() == *bytes);
+        if let Some(sri) = rest.strip_prefix('-') {
+            return is_base64(sri);
+        }
+        let Some(hash) = rest.strip_prefix(':') else { return false };
+        let is_hex = hash.len() == bytes * 2 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex || is_nix32(hash, *bytes) || is_base64(hash)
+    })
+}
+
 /// The encodings of a SHA-256 that Nix's `Hash::parseAnyPrefixed` takes: base-16, Nix's base-32, base-64, SRI.
 fn sha256_to_nix32(text: &str) -> Option<String> {
     if let Some(sri) = text.strip_prefix("sha256-") {
@@ -109,7 +138,7 @@ fn sha256_to_nix32(text: &str) -> Option<String> {
         return Some(nix32(&bytes));
     }
     let hash = text.strip_prefix("sha256:")?;
-    if is_nix32_sha256(hash) {
+    if is_nix32(hash, 32) {
         return Some(hash.to_owned());
     }
     let bytes = match hash.len() {
@@ -142,6 +171,9 @@ pub enum NarInfoError {
     /// `NarSize` is no size.
     #[error("NarSize '{0}' is not a number of bytes above 0")]
     Size(String),
+    /// A field that nobody signs, which Nix cannot read.
+    #[error("the field '{0}' is not as Nix writes it, and Nix refuses the narinfo for it")]
+    Unsigned(&'static str),
     /// `StorePath` or `References` hold something else.
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -179,6 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_nobody_signs() {
+        for line in [
+            "Deriver: unknown-deriver",
+            "Deriver: syd87l2rxw8cbsxmxl853h0r6pdwhwjr-curl.drv",
+            "FileSize: 0",
+            "FileHash: md5:00112233445566778899aabbccddeeff",
+            "FileHash: sha1:vw46m23bizj4n8afrc0fj19wrp7mj3c0",
+            "FileHash: sha1-gA1Zz808BekAy04hS+SPa4hqCN8=",
+            "FileHash: sha256:1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0",
+        ] {
+            let narinfo = NarInfo::parse(&format!("{GOOD}{line}\n"));
+            assert!(narinfo.is_ok(), "{line}: {narinfo:?}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_not_one() {
         for (from, to, error) in [
             ("Sig: c:d\n", "Sig: c:d", "no line feed"),
@@ -192,6 +240,10 @@ mod tests {
             ("URL", "X", "missing"),
             ("sha256:1b4s", "sha1:1b4s", "SHA-256"),
             ("0jqd0rlxzra1rs38rdxl43yh6rxchgc6-curl", "/nix/store/x", "not a store path"),
+            ("Sig: c:d", "Deriver: x", "'Deriver'"),
+            ("Sig: c:d", "Deriver: syd87l2rxw8cbsxmxl853h0r6pdwhwjr-curl.drv ", "'Deriver'"),
+            ("Sig: c:d", "FileSize: 1 ", "'FileSize'"),
+            ("Sig: c:d", "FileHash: sha256:1b4s", "'FileHash'"),
         ] {
             let message = NarInfo::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(message.contains(error), "{from} -> {to}: {message}");

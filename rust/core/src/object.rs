@@ -73,7 +73,7 @@ const DIGEST_CHARS: usize = 32;
 pub(crate) const NIX32: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
 /// "DIGEST - NAME: DIGEST is 32 characters of Nix's base-32 alphabet; NAME 1 to 211 bytes from …" (FORMAT O3)
-fn is_base_name(base: &str) -> bool {
+pub(crate) fn is_base_name(base: &str) -> bool {
     let Some((digest, name)) = base.as_bytes().split_at_checked(DIGEST_CHARS) else { return false };
     let name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(byte);
     let Some((b'-', name)) = name.split_first() else { return false };
@@ -138,8 +138,17 @@ impl PathInfo {
 }
 
 /// 52 characters of Nix's base-32, the first of which holds one bit only.
-pub(crate) fn is_nix32_sha256(hash: &str) -> bool {
-    hash.len() == 52 && hash.bytes().all(|byte| NIX32.contains(&byte)) && hash.starts_with(['0', '1'])
+fn is_nix32_sha256(hash: &str) -> bool {
+    is_nix32(hash, 32)
+}
+
+/// So many bytes in Nix's base-32. The first character holds what bits are left over.
+pub(crate) fn is_nix32(text: &str, bytes: usize) -> bool {
+    let left_over = bytes * 8 % 5;
+    let first = NIX32.get(..if left_over == 0 { 32 } else { 1 << left_over }).unwrap_or_default();
+    text.len() == (bytes * 8).div_ceil(5)
+        && text.bytes().all(|byte| NIX32.contains(&byte))
+        && text.bytes().next().is_some_and(|byte| first.contains(&byte))
 }
 
 /// The kinds of object that Nix signs.
