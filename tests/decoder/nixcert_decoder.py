@@ -515,7 +515,7 @@ def basis(i, deployment):
         return "closure-signature"
     if votes_suffice(signers, deployment):
         return "signatures"
-    if any(holds_on(earlier, host, top) for earlier in deployment.paths[i].get("earlier", [])):
+    if any(holds_on(earlier, deployment, top) for earlier in deployment.paths[i].get("earlier", [])):
         return "earlier-generation"
     if not top and deployment.paths[i].get("content_addressed"):
         return "content-addressed"
@@ -539,24 +539,27 @@ def votes_suffice(chains, deployment, among=None):
     others = [marks(chain, threshold.separate) for chain in chains]
     return among in chains and enough_votes([other for other in others if not taken & other], threshold.votes - 1)
 
-def holds_on(earlier, host, top):
-    """G2 (e), for one earlier deployment: everyone who vouched then, and somebody did."""
-    vouchers = earlier["vouchers"]
-    return bool(vouchers) and all(voucher_holds_on(voucher, earlier["activated"], host, top) for voucher in vouchers)
+def holds_on(earlier, deployment, top):
+    """G2 (e), for one earlier deployment."""
+    host, people = deployment.host, []
+    for voucher in earlier["vouchers"]:
+        if voucher == "itself" or "vendor" in voucher:
+            if not top:
+                return True
+        else:
+            people += still_vouching(voucher["person"], earlier["activated"], host)
+    return votes_suffice(people, deployment)
 
-def voucher_holds_on(voucher, activated, host, top):
-    if voucher == "itself":
-        return not top
-    if "vendor" in voucher:
-        return not top  # G2 (e) asks of CAs and revocation, which vendors have not: whether it is still one of G1's is not said
-    chain, _ = chain_or_reason(voucher["person"], frozenset(host.ca_keys))
-    if chain is None or host.ca_keys[ca_of(chain)] not in host.policy.authorities:  # under a CA that is still trusted
-        return False
+def still_vouching(name, activated, host):
+    """The chain, in a list, if it is under a CA that is still trusted and not compromised; else none."""
+    chain, _ = chain_or_reason(name, frozenset(host.ca_keys))
+    if chain is None or host.ca_keys[ca_of(chain)] not in host.policy.authorities:
+        return []
     try:
         check_revocation(chain, dataclasses.replace(host, registered=activated))  # L5, L12
-        return True
+        return [chain]
     except Refused:
-        return False
+        return []
 
 def unsigned(caller, deployment):
     """G6: the reason why statement and caller do not suffice, or None."""
@@ -907,7 +910,7 @@ class RevocationList:
     certificates: list  # their bytes
     chain: list         # the same, read; known only after check_list
     issued: int
-    entries: list       # (kind, value, extent, since, cause)
+    entries: list       # (kind, value, extent, since, cause); read only by check_list
     signed_message: bytes
     signature: bytes
 
@@ -927,14 +930,17 @@ def read_list(data):
     certificates = [r.bytes(r.number(2)) for _ in range(count)]
     require(all(len(data) <= MAX_CERTIFICATE_BYTES for data in certificates), bad)  # L2
     issued = read_time_field(r)
+    require(len(data) - r.at >= 64, bad)
+    signed_message = b"nixcert1.revocation\0" + data[:-64]               # L3
+    return RevocationList(ca, certificates, [], issued, Reader(data[r.at:-64], bad), signed_message, data[-64:])
+
+def read_revocations(r, issued):
     count, entries = r.number(4), []
     while len(entries) < count:
         entries.append(read_revocation(r, issued))
-    require(strictly_ascending([entry[:2] for entry in entries]), bad)   # L4; bytes of one kind compare as L4 says
-    signed_message = b"nixcert1.revocation\0" + data[:r.at]              # L3
-    signature = r.bytes(64)
-    require(r.done(), bad)                                               # L1
-    return RevocationList(ca, certificates, [], issued, entries, signed_message, signature)
+    require(strictly_ascending([entry[:2] for entry in entries]), r.reason)  # L4; bytes of one kind compare as L4 says
+    require(r.done(), r.reason)                                          # L1
+    return entries
 
 def read_revocation(r, issued):
     kind = r.number(1)
@@ -967,6 +973,7 @@ def check_list(held, host):
     check_hosts(chain, host)
     require(all(c.not_before <= held.issued for c in chain), "not-yet-valid")
     require(all(held.issued < c.not_after for c in chain), "expired")
+    held.entries = read_revocations(held.entries, held.issued)
 
 def verify_list(vector):
     """The reason, or what is in the list."""

@@ -7,7 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use nixcert_core::{
-    Anchors, HostName, PublicKey, RevocationList, StorePath, base32_encode, base64_decode, base64_encode,
+    Anchors, HostName, PublicKey, RevocationList, StorePath, VerifiedList, base32_encode, base64_decode,
+    base64_encode,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -148,7 +149,8 @@ fn install(vector: &Value, directory: &Path) {
                 let bytes = base64_decode(text.as_bytes()).unwrap();
                 let list = RevocationList::parse(&bytes).unwrap();
                 let (ca, issued) = (list.ca, list.issued.seconds());
-                let signer = list.verify(&anchors, host.as_ref()).map_or(nobody, |list| *list.signer());
+                let signer =
+                    VerifiedList::read(&bytes, &anchors, host.as_ref()).map_or(nobody, |list| *list.signer());
                 ((ca, signer), (issued, bytes))
             }
             held => {

@@ -270,6 +270,13 @@ impl<'a> Judgement<'a> {
         self.inquiry.vouch(chain)
     }
 
+    /// Who had vouched under this name, for what was activated at these times.
+    pub(crate) fn not_compromised(&mut self, name: &[u8], times: Times) -> Result<Vouched, Reason> {
+        let chain = self.chain(name)?;
+        check_label(name, &chain)?;
+        Inquiry { times, ..self.inquiry }.not_compromised(chain)
+    }
+
     /// The verified chain of a name: remembered, or checked now.
     fn chain(&mut self, name: &[u8]) -> Result<Arc<VerifiedChain>, Reason> {
         let (_, certificates) = CertificateName::parts(name)?;
@@ -349,26 +356,21 @@ impl Inquiry<'_> {
         Moment::new(self.times, floors, self.trust.policy.clock)
     }
 
-    /// Whether who had vouched under this name, when it was judged that they might, is no more compromised since (FORMAT G2).
-    pub(crate) fn not_compromised(&self, name: &[u8]) -> Result<Signer, Reason> {
-        let chain = verify_chain(name, &self.trust.anchors)?;
-        check_label(name, &chain)?;
+    /// G2 (e): who had vouched, when it was judged that they might, if they are no more compromised since.
+    fn not_compromised(&self, chain: Arc<VerifiedChain>) -> Result<Vouched, Reason> {
         let certificates = chain.certificates()?;
+        let leaf = CertificateId::new(certificates.first().ok_or(ChainError::Empty)?, 0);
         let ca = self.trust.anchors.name_of(chain.anchor()).unwrap_or_default();
         // P2: "A CA counts only if the policy has rules for it"
         if self.trust.policy.authorities.as_ref().is_some_and(|authorities| !authorities.contains_key(ca)) {
-            let leaf = certificates.first().ok_or(ChainError::Empty)?;
             let error = PolicyError::NoAuthority { ca: ca.to_owned() };
-            return Err(Reason::Policy { certificate: CertificateId::new(leaf, 0), error });
+            return Err(Reason::Policy { certificate: leaf, error });
         }
         let list_rules = self.trust.policy.list_rules(ca);
-        self.trust.revocations.check(
-            (chain.anchor(), ca),
-            &certificates,
-            &list_rules,
-            &self.moment(&chain),
-        )?;
-        signer(&certificates, ca)
+        let moment = self.moment(&chain);
+        self.trust.revocations.check((chain.anchor(), ca), &certificates, &list_rules, &moment)?;
+        let signer = signer(&certificates, ca)?;
+        Ok(Vouched { signer, leaf, objections: Vec::new(), chain: Arc::clone(&chain) })
     }
 
     /// D10: the host's policy. Twice: as it is enforced, and as it would be without audit mode.

@@ -7,8 +7,8 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use nixcert_core::{
-    Cause, CertificateName, ChainCache, Extent, Instant, Label, Object, RevocationList, Revocations, Revoked,
-    Selector, Serial, Times, Trust, Usage, base64_encode, judge,
+    Cause, CertificateName, ChainCache, Extent, Instant, Label, Object, Revocations, Revoked, Selector,
+    Serial, Times, Trust, Usage, VerifiedList, base64_encode, judge,
 };
 use nixcert_host::{Host, PolicyFile};
 use nixcert_issue::{Draft, ListDraft, SecretKey};
@@ -103,7 +103,7 @@ const HOLD: &str = "--hold";
 fn hold(path: &str) {
     let keys = keys();
     let bytes = std::fs::read(path).unwrap();
-    let list = RevocationList::parse(&bytes).and_then(|list| list.verify(&keys.anchors, None));
+    let list = VerifiedList::read(&bytes, &keys.anchors, None);
     drop(bytes);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -118,7 +118,7 @@ fn large(c: &mut Criterion) {
 
     let file = directory.path().join("list");
     std::fs::write(&file, &bytes).unwrap();
-    let verified = Arc::new(RevocationList::parse(&bytes).unwrap().verify(&keys.anchors, None).unwrap());
+    let verified = Arc::new(VerifiedList::read(&bytes, &keys.anchors, None).unwrap());
     println!(
         "a list of {SERIALS} serial numbers: {} MB in a file, {} MB in memory",
         bytes.len() / 1_000_000,
@@ -127,7 +127,7 @@ fn large(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
     group.sample_size(20);
     group.bench_function("list of 1,000,000 serial numbers", |b| {
-        b.iter(|| RevocationList::parse(black_box(&bytes)).unwrap().verify(&keys.anchors, None).unwrap());
+        b.iter(|| VerifiedList::read(black_box(&bytes), &keys.anchors, None).unwrap());
     });
     // What no verifier can do without: its signature is over all of it.
     group.bench_function("rival", |b| b.iter(|| Sha512::digest(black_box(&bytes))));

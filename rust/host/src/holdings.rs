@@ -5,8 +5,8 @@
 use crate::watched::{self, Author, Stamp};
 use nixcert_core::limits::{LIST_AHEAD, LIST_BYTES};
 use nixcert_core::{
-    Anchors, Certificate, Clock, Extent, HostName, Instant, ListError, PublicKey, RevocationList,
-    Revocations, Selector, Trust, VerifiedList, base32_decode, base32_encode,
+    Anchors, Certificate, Clock, Extent, HostName, Instant, ListError, PublicKey, Revocations, Selector,
+    Trust, VerifiedList, base32_decode, base32_encode,
 };
 use nixcert_files::{Access, Existing, FileError, said};
 use rustix::fs::{FlockOperation, flock};
@@ -295,7 +295,7 @@ impl Action {
 
 /// Read, check, and know whose it is.
 fn verify(bytes: &[u8], anchors: &Anchors, host: Option<&HostName>) -> Result<VerifiedList, ListError> {
-    RevocationList::parse(bytes)?.verify(anchors, host)
+    VerifiedList::read(bytes, anchors, host)
 }
 
 /// L10: "only one of that signer with a later issue time; from a delegate, only one that has every entry of the old one"

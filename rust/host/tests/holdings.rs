@@ -167,7 +167,7 @@ fn whose_it_is() {
     store.refused(b"", "malformed-list");
     store.refused(b"\x01", "malformed-list");
     store.refused(b"alice.nixcert1.aeaq", "unknown-version");
-    store.refused(&[by_ca(NOW, &[]), vec![0]].concat(), "malformed-list");
+    store.refused(&[by_ca(NOW, &[]), vec![0]].concat(), "bad-list-signature");
     let stranger = certificate(&dora(), &other_ca(), &Terms::default());
     store.refused(&by_dora_with(vec![stranger], NOW, &[]), "list-of-another-ca");
     let usages = [nixcert_core::Usage::ImportPaths];

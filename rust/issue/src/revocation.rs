@@ -238,8 +238,7 @@ impl Ca {
         let bytes = files::read(path, LIST_BYTES as u64)?;
         let mut anchors = Anchors::default();
         anchors.add(&self.trusted_entry()).map_err(|error| fault(error.to_string()))?;
-        let list = RevocationList::parse(&bytes).and_then(|list| list.verify(&anchors, None));
-        let list = list.map_err(|error| fault(error.to_string()))?;
+        let list = VerifiedList::read(&bytes, &anchors, None).map_err(|error| fault(error.to_string()))?;
         if list.is_of_the_ca() {
             Ok(list)
         } else {
@@ -381,14 +380,14 @@ mod tests {
         assert_eq!((list.ca, list.issued), (draft.ca, draft.issued));
         let mut anchors = Anchors::default();
         anchors.add(&format!("acme:{}", ca.public())).unwrap();
-        let verified = list.verify(&anchors, None).unwrap();
+        let verified = VerifiedList::read(&bytes, &anchors, None).unwrap();
         assert!(verified.is_of_the_ca());
         assert_eq!(verified.entries().len(), 5);
         // Every bit counts, and every byte does.
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let verified = RevocationList::parse(&bytes).and_then(|list| list.verify(&anchors, None));
+            let verified = VerifiedList::read(&bytes, &anchors, None);
             assert!(verified.is_err(), "bit {bit}");
         }
         for length in 0..bytes.len() {

@@ -15,7 +15,7 @@ mod scenarios;
 use nixcert_core::{
     Anchors, ChainCache, ClosureReason, Deployment, Earlier, Gate, GateRefusal, HostName, Member, Object,
     Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList, Revocations, Statement, Tally, Times,
-    Trust, TrustError, Verdict, base32_encode, base64_decode, closure_digest, judge,
+    Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, closure_digest, judge,
 };
 use nixcert_host::PolicyFile;
 use scenarios::closures::{ClosureScenario, ExpectedClosure, RecordedVoucher};
@@ -426,9 +426,8 @@ fn revocations_of(scenario: &Scenario, anchors: &Anchors, host: Option<&HostName
             }
             Held::List(text) => {
                 let bytes = base64_decode(text.as_bytes()).unwrap();
-                let list = RevocationList::parse(&bytes).unwrap();
-                let ca = list.ca;
-                match list.verify(anchors, host) {
+                let ca = RevocationList::parse(&bytes).unwrap().ca;
+                match VerifiedList::read(&bytes, anchors, host) {
                     Ok(list) => lists.push(Arc::new(list)),
                     Err(error) => unreadable.push((ca, error.to_string())),
                 }
@@ -524,7 +523,7 @@ fn list_of(scenario: &ListScenario) -> ExpectedList {
     let anchors = anchors_of(&scenario.trusted_ca_keys).unwrap();
     let host = scenario.host.as_deref().map(HostName::parse).transpose().unwrap();
     let bytes = base64_decode(scenario.list.as_bytes()).unwrap();
-    match RevocationList::parse(&bytes).and_then(|list| list.verify(&anchors, host.as_ref())) {
+    match VerifiedList::read(&bytes, &anchors, host.as_ref()) {
         Err(error) => ExpectedList { reason: Some(error.code().to_owned()), list: None },
         Ok(list) => {
             let contents = ListContents {

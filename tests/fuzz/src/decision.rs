@@ -9,7 +9,7 @@ use crate::vectors::{Case, Held, vectors};
 use arbitrary::Unstructured;
 use nixcert_core::{
     Anchors, ChainCache, Clock, HostName, Object, Outcome, PublicKey, RevocationList, Revocations, Signer,
-    Times, Trust, TrustError, Verdict, base32_encode, base64_decode, base64_encode, judge,
+    Times, Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, base64_encode, judge,
 };
 use nixcert_host::PolicyFile;
 use std::sync::Arc;
@@ -259,7 +259,7 @@ fn trust_of(case: &Case) -> Trust {
                 Err(_) => {}
                 Ok(list) => {
                     let ca = list.ca;
-                    match list.verify(&trust.anchors, trust.host.as_ref()) {
+                    match VerifiedList::read(bytes, &trust.anchors, trust.host.as_ref()) {
                         Ok(list) => lists.push(Arc::new(list)),
                         Err(_) => unreadable.push(ca),
                     }

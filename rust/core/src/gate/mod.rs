@@ -271,7 +271,7 @@ impl Gate {
                 unvouched.covering.extend(reason);
             }
         }
-        self.by_other_means(member, is_top, unvouched)
+        self.by_other_means(member, is_top, &mut judgement, unvouched)
     }
 
     /// G2 (e), then (a), which has to read the contents.
@@ -279,12 +279,13 @@ impl Gate {
         &self,
         member: &Member<'_, S>,
         is_top: bool,
+        judgement: &mut Judgement<'_>,
         mut unvouched: Box<Unvouched>,
     ) -> Answer {
         for earlier in member.earlier {
-            match self.still_vouched(earlier, is_top) {
+            match self.still_vouched(earlier, is_top, judgement) {
                 Ok(vouchers) => return Ok((Basis::Earlier, vouchers)),
-                Err(reason) => unvouched.earlier.push(reason),
+                Err(reasons) => unvouched.earlier.extend(reasons),
             }
         }
         match member.content_addressed.filter(|_| !is_top).map(|recompute| recompute()) {
@@ -295,25 +296,41 @@ impl Gate {
         Err(unvouched)
     }
 
-    /// G2 (e): "whoever vouched for it then … is not revoked as compromised since that activation or earlier"
-    fn still_vouched(&self, earlier: &Earlier<'_>, is_top: bool) -> Result<Arc<[Voucher]>, Reason> {
+    /// G2 (e): what vouched for it then, if it was no person; or those who did and still stand, if they are votes enough today.
+    fn still_vouched(
+        &self,
+        earlier: &Earlier<'_>,
+        is_top: bool,
+        judgement: &mut Judgement<'_>,
+    ) -> Result<Arc<[Voucher]>, Vec<Reason>> {
         let times = Times::valid_object(self.times.now, earlier.activated);
-        let inquiry = Inquiry { times, ..self.top_inquiry(&self.trust) };
-        let still = |recorded: &Recorded<'_>| match recorded {
-            // "nor by (e) if it was then"
-            Recorded::Itself | Recorded::Vendor { .. } if is_top => Err(Reason::NoSignatures),
-            Recorded::Itself => Ok(Voucher::Itself),
-            Recorded::Vendor { name, key } => Ok(Voucher::Vendor { name: (*name).to_owned(), key: *key }),
-            Recorded::Person(name) => {
-                let signer = inquiry.not_compromised(name.as_bytes())?;
-                Ok(Voucher::Certified { name: (*name).to_owned(), signer })
+        let (mut impersonal, mut people) = (Vec::new(), Vec::new());
+        for recorded in earlier.vouchers {
+            match recorded {
+                Recorded::Itself => impersonal.push(Voucher::Itself),
+                Recorded::Vendor { name, key } => {
+                    impersonal.push(Voucher::Vendor { name: (*name).to_owned(), key: *key });
+                }
+                Recorded::Person(name) => {
+                    people.push(judgement.not_compromised(name.as_bytes(), times).map(Good::Certified));
+                }
             }
-        };
-        // "Somebody must have vouched for it, and all of them are asked."
-        if earlier.vouchers.is_empty() {
-            return Err(Reason::NoSignatures);
         }
-        earlier.vouchers.iter().map(still).collect()
+        // "The top-level path is never accepted by (a) or (b), nor by (e) if it was then"
+        if !is_top && !impersonal.is_empty() {
+            return Ok(impersonal.into());
+        }
+        let vouchers: Vec<Option<Voucher>> = people.iter().map(voucher_of).collect();
+        let verdict = judgement.inquiry.apply_policy(people);
+        if verdict.accepted() {
+            return Ok(vouchers.into_iter().flatten().collect());
+        }
+        let refused = verdict.signatures.into_iter().filter_map(|outcome| match outcome {
+            Outcome::Refused(reason) => Some(reason),
+            Outcome::Counted(_) => None,
+        });
+        let reasons: Vec<Reason> = refused.chain(verdict.missing_votes).collect();
+        Err(if reasons.is_empty() { vec![Reason::NoSignatures] } else { reasons })
     }
 
     /// The answer, when every path has been judged.

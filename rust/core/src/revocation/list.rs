@@ -235,8 +235,6 @@ pub struct RevocationList<'a> {
     pub issued: Instant,
     /// What it revokes.
     pub entries: Entries,
-    to_be_signed: &'a [u8],
-    signature: &'a [u8; 64],
 }
 
 impl<'a> RevocationList<'a> {
@@ -245,58 +243,70 @@ impl<'a> RevocationList<'a> {
     /// # Errors
     /// [`ListError`] names the first rule that is broken.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ListError> {
+        let head = Head::parse(bytes)?;
+        let entries = head.entries()?;
+        Ok(Self { ca: head.ca, certificates: head.certificates, issued: head.issued, entries })
+    }
+}
+
+/// What is before the entries, and the signature of it all. The entries may be many: they are read when it is known whose they
+/// are, or that this does not matter.
+struct Head<'a> {
+    ca: PublicKey,
+    certificates: Vec<&'a [u8]>,
+    issued: Instant,
+    entries: &'a [u8],
+    to_be_signed: &'a [u8],
+    signature: &'a [u8; 64],
+}
+
+impl<'a> Head<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, ListError> {
         // L1: "A list is at most 67,108,864 bytes, and nothing follows the signature."
         if bytes.len() > LIST_BYTES {
             return Err(ListError::TooLarge(bytes.len()));
         }
-        match parse_list(bytes) {
-            // "a delegate's at most 1,048,576"
-            Ok((_, list)) if !list.certificates.is_empty() && bytes.len() > DELEGATE_LIST_BYTES => {
-                Err(ListError::DelegateTooLarge(bytes.len()))
-            }
-            Ok(([], list)) => Ok(list),
-            Ok(_) => Err(ListError::TrailingBytes),
-            Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error),
-            Err(nom::Err::Incomplete(_)) => Err(ListError::Truncated),
+        let (_, head) = parse_head(bytes).map_err(error_of)?;
+        // "a delegate's at most 1,048,576"
+        if !head.certificates.is_empty() && bytes.len() > DELEGATE_LIST_BYTES {
+            return Err(ListError::DelegateTooLarge(bytes.len()));
+        }
+        Ok(head)
+    }
+
+    fn entries(&self) -> Result<Entries, ListError> {
+        match parse_entries(self.entries, self.issued).map_err(error_of)? {
+            ([], entries) => Ok(entries),
+            _ => Err(ListError::TrailingBytes),
         }
     }
 
-    /// Check whose word it is (FORMAT L6, L7).
-    ///
-    /// # Errors
-    /// [`ListError`] if it does not count on this host.
-    pub fn verify(self, anchors: &Anchors, host: Option<&HostName>) -> Result<VerifiedList, ListError> {
+    /// Whose word it is (FORMAT L6, L7): the signer, and the intermediates above it.
+    fn signer(
+        &self,
+        anchors: &Anchors,
+        host: Option<&HostName>,
+    ) -> Result<(PublicKey, Vec<PublicKey>), ListError> {
         let anchor = anchors.get(&self.ca).ok_or(ListError::UntrustedCa(self.ca))?;
         let message = [REVOCATION_CONTEXT, self.to_be_signed].concat();
-        let (signer, issuers) = if self.certificates.is_empty() {
-            if !anchor.key.verifies(&message, self.signature) {
-                return Err(ListError::BadSignature);
-            }
-            (self.ca, vec![])
-        } else {
-            let certificates = self.certificates.iter().map(|bytes| bytes.to_vec()).collect();
-            let chain = VerifiedChain::verify(certificates, anchors)?;
-            // L6: "a verified chain (section 5) that ends in that CA"
-            if *chain.anchor() != self.ca {
-                return Err(ListError::OtherCa(*chain.anchor()));
-            }
-            if !chain.verifies(&message, self.signature) {
-                return Err(ListError::BadSignature);
-            }
-            self.check_delegation(&chain, host)?
-        };
-        Ok(VerifiedList {
-            ca: self.ca,
-            signer,
-            issuers,
-            certificates: self.certificates.iter().map(|bytes| bytes.to_vec()).collect(),
-            issued: self.issued,
-            entries: self.entries,
-        })
+        if self.certificates.is_empty() {
+            let valid = anchor.key.verifies(&message, self.signature);
+            return if valid { Ok((self.ca, vec![])) } else { Err(ListError::BadSignature) };
+        }
+        let certificates = self.certificates.iter().map(|bytes| bytes.to_vec()).collect();
+        let chain = VerifiedChain::verify(certificates, anchors)?;
+        // L6: "a verified chain (section 5) that ends in that CA"
+        if *chain.anchor() != self.ca {
+            return Err(ListError::OtherCa(*chain.anchor()));
+        }
+        if !chain.verifies(&message, self.signature) {
+            return Err(ListError::BadSignature);
+        }
+        self.check_delegation(&chain, host)
     }
 
     /// L7: "Every certificate of the delegate's chain MUST have the usage *revoke*, admit the host (K5), and be valid at the
-    /// time of issue." Returns the signer, and the intermediates above it.
+    /// time of issue."
     fn check_delegation(
         &self,
         chain: &VerifiedChain,
@@ -319,8 +329,8 @@ impl<'a> RevocationList<'a> {
     }
 }
 
-/// A list that was checked from its signature to a trusted CA. Only such a list revokes, and
-/// [`RevocationList::verify`] makes the only ones there are.
+/// A list that was checked from its signature to a trusted CA. Only such a list revokes, and [`VerifiedList::read`] makes the
+/// only ones there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedList {
     pub(crate) ca: PublicKey,
@@ -334,6 +344,25 @@ pub struct VerifiedList {
 }
 
 impl VerifiedList {
+    /// Read a list, and check whose word it is (FORMAT L6, L7).
+    ///
+    /// A stranger's costs no more than its hash: entries are read only of who may say them.
+    ///
+    /// # Errors
+    /// [`ListError`] if it is none, or does not count on this host.
+    pub fn read(bytes: &[u8], anchors: &Anchors, host: Option<&HostName>) -> Result<Self, ListError> {
+        let head = Head::parse(bytes)?;
+        let (signer, issuers) = head.signer(anchors, host)?;
+        Ok(Self {
+            ca: head.ca,
+            signer,
+            issuers,
+            certificates: head.certificates.iter().map(|bytes| bytes.to_vec()).collect(),
+            issued: head.issued,
+            entries: head.entries()?,
+        })
+    }
+
     /// The CA whose certificates it is about.
     pub fn ca(&self) -> &PublicKey {
         &self.ca
@@ -367,20 +396,26 @@ impl VerifiedList {
 
 type Parsed<'a, T> = nom::IResult<&'a [u8], T, ListError>;
 
+fn error_of(error: nom::Err<ListError>) -> ListError {
+    match error {
+        nom::Err::Error(error) | nom::Err::Failure(error) => error,
+        nom::Err::Incomplete(_) => ListError::Truncated,
+    }
+}
+
 /// The fields, in their one order.
-fn parse_list(input: &[u8]) -> Parsed<'_, RevocationList<'_>> {
-    let whole = input;
-    let (input, version) = be_u8(input)?;
+fn parse_head(whole: &[u8]) -> Parsed<'_, Head<'_>> {
+    let (input, version) = be_u8(whole)?;
     check(version == VERSION, ListError::UnknownVersion(version))?;
     let (input, algorithm) = be_u8(input)?;
     check(algorithm == ALGORITHM_ED25519, ListError::UnknownAlgorithm(algorithm))?;
     let (input, ca) = parse_array(input)?;
     let (input, certificates) = parse_certificates(input)?;
     let (input, issued) = parse_time(input)?;
-    let (input, entries) = parse_entries(input, issued)?;
-    let (rest, signature) = parse_array(input)?;
-    let to_be_signed = whole.get(..whole.len() - input.len()).unwrap_or_default();
-    Ok((rest, RevocationList { ca: PublicKey(*ca), certificates, issued, entries, to_be_signed, signature }))
+    let no_room = nom::Err::Failure(ListError::Truncated);
+    let (entries, signature) = input.split_last_chunk().ok_or(no_room)?;
+    let to_be_signed = whole.get(..whole.len() - signature.len()).unwrap_or_default();
+    Ok((&[], Head { ca: PublicKey(*ca), certificates, issued, entries, to_be_signed, signature }))
 }
 
 fn check(holds: bool, error: ListError) -> Result<(), nom::Err<ListError>> {
@@ -542,7 +577,7 @@ pub enum ListError {
         error: ScopeError,
     },
     /// L3.
-    #[error("its signature is not its signer's (was it changed?)")]
+    #[error("its signature is not its signer's (was it changed, or cut off?)")]
     BadSignature,
 }
 

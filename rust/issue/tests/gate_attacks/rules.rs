@@ -205,14 +205,20 @@ fn bases(world: &World, index: usize, good: &[&ClosureSignature]) -> BTreeSet<&'
 }
 
 fn holds_on(world: &World, is_top: bool, activated: u64, vouchers: &[By]) -> bool {
-    !vouchers.is_empty()
-        && vouchers.iter().all(|by| match by {
-            By::Itself | By::Vendor(..) => !is_top,
+    let mut people = Vec::new();
+    for by in vouchers {
+        match by {
+            By::Itself | By::Vendor(..) if !is_top => return true,
+            By::Itself | By::Vendor(..) => {}
             By::Person(chain) => {
                 let known = ca_name(world, chain).is_some_and(|ca| world.policy.cas.contains_key(ca));
-                is_verified(world, chain) && known && !is_revoked(world, chain, Some(activated))
+                if is_verified(world, chain) && known && !is_revoked(world, chain, Some(activated)) {
+                    people.push(chain);
+                }
             }
-        })
+        }
+    }
+    votes(world, &people)
 }
 
 fn refusal(

@@ -3,8 +3,8 @@
 use nixcert_core::{
     CERTIFICATE_CONTEXT, CLOSURE_CONTEXT, Cause, CertificateName, ChainCache, ClosureDigest, ClosureName,
     Deployment, Earlier, Extent, Gate, GateRefusal, HostName, Instant, Label, Member, Object, Passed,
-    Recorded, RevocationList, Revocations, Revoked, Selector, Serial, Statement, StorePath, Tally, Trust,
-    TrustError, Usage, Voucher, base64_encode, closure_digest,
+    Recorded, Revocations, Revoked, Selector, Serial, Statement, StorePath, Tally, Trust, TrustError, Usage,
+    VerifiedList, Voucher, base64_encode, closure_digest,
 };
 use nixcert_host::PolicyFile;
 use nixcert_issue::{Draft, ListDraft, SecretKey};
@@ -279,7 +279,7 @@ impl World {
         }
         let lists = self.lists.iter().map(|(ca, list)| {
             let bytes = list.bytes(*ca);
-            Arc::new(RevocationList::parse(&bytes).unwrap().verify(&trust.anchors, None).unwrap())
+            Arc::new(VerifiedList::read(&bytes, &trust.anchors, None).unwrap())
         });
         trust.revocations = Revocations::new(lists);
         trust

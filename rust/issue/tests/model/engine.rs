@@ -2,9 +2,9 @@
 
 use crate::world::*;
 use nixcert_core::{
-    Anchors, CERTIFICATE_CONTEXT, Cause, ChainCache, HostName, Instant, PublicKeys, RevocationList,
-    Revocations, Revoked, Serial, Times, Trust, TrustError, Usage, Verdict, base32_encode, base64_encode,
-    judge, rehearse,
+    Anchors, CERTIFICATE_CONTEXT, Cause, ChainCache, HostName, Instant, PublicKeys, Revocations, Revoked,
+    Serial, Times, Trust, TrustError, Usage, Verdict, VerifiedList, base32_encode, base64_encode, judge,
+    rehearse,
 };
 use nixcert_host::PolicyFile;
 use nixcert_issue::{Draft, ListDraft, SecretKey};
@@ -48,8 +48,7 @@ impl Engine {
     /// Why a list cannot be used.
     pub(crate) fn list_code(&self, world: &World, list: &List) -> Option<&'static str> {
         let bytes = self.list(list);
-        let parsed = RevocationList::parse(&bytes).unwrap();
-        parsed.verify(&self.anchors(world), host(world).as_ref()).err().map(|error| error.code())
+        VerifiedList::read(&bytes, &self.anchors(world), host(world).as_ref()).err().map(|error| error.code())
     }
 
     fn key(&self, key: Key) -> Arc<SecretKey> {
@@ -160,7 +159,7 @@ impl Engine {
         let (mut lists, mut unreadable) = (vec![], world.unreadable.clone());
         for list in &world.lists {
             let bytes = self.list(list);
-            match RevocationList::parse(&bytes).unwrap().verify(&trust.anchors, trust.host.as_ref()) {
+            match VerifiedList::read(&bytes, &trust.anchors, trust.host.as_ref()) {
                 Ok(verified) => lists.push(Arc::new(verified)),
                 Err(_) => _ = unreadable.insert(list.ca),
             }

@@ -601,8 +601,10 @@ scenarios! {
         .expect(None, &[None], [SIGNATURES, EARLIER, VENDOR, ITSELF]),
     "refuse-on-top-nobody": on_top("A record that names nobody").path(1, |path| path.earlier[0].vouchers.clear())
         .expect(LEFT, &[None], [SIGNATURES, None, VENDOR, ITSELF]),
-    "refuse-on-top-one-of-two": on_top("Two had vouched, and one is compromised").path(1, |path| path.earlier[0].vouchers.push(RecordedVoucher::Person(mallorys())))
-        .holding(&[by_ca(NOW - 60, &[compromised(label("mallory"), NOW - 6 * 3_600)])]).expect(LEFT, &[None], [SIGNATURES, None, VENDOR, ITSELF]),
+    "accept-on-top-one-of-two": on_top("Two had vouched, and the one who is compromised was not needed").path(1, |path| path.earlier[0].vouchers.push(RecordedVoucher::Person(mallorys())))
+        .holding(&[by_ca(NOW - 60, &[compromised(label("mallory"), NOW - 6 * 3_600)])]).expect(None, &[None], [SIGNATURES, EARLIER, VENDOR, ITSELF]),
+    "refuse-on-top-both": on_top("Two had vouched, and both are compromised").path(1, |path| path.earlier[0].vouchers.push(RecordedVoucher::Person(mallorys())))
+        .holding(&[by_ca(NOW - 60, &[compromised(label("alice"), NOW - 6 * 3_600), compromised(label("mallory"), NOW - 6 * 3_600)])]).expect(LEFT, &[None], [SIGNATURES, None, VENDOR, ITSELF]),
     "accept-on-top-vendor": on_top("A vendor had vouched").path(1, |path| path.earlier[0].vouchers = vec![RecordedVoucher::Vendor(entry("old-cache-1", &mallory()))])
         .expect(None, &[None], [SIGNATURES, EARLIER, VENDOR, ITSELF]),
     "accept-on-top-itself": on_top("A file that was content-addressed, and here no longer says so")
@@ -627,12 +629,31 @@ scenarios! {
         .expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
     "accept-again-caller": ClosureScenario { caller: Some("bob".to_owned()), ..again("Whoever asks") }.under(rule("caller-must-sign", json!(true)))
         .expect(None, &[], [EARLIER, EARLIER, VENDOR, EARLIER]),
+    "refuse-again-votes": again("The policy asks for two votes since").under(rule("votes", json!(2)))
+        .expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
+    "accept-again-votes": again("The policy asks for two votes since, and two had vouched").under(rule("votes", json!(2)))
+        .recorded(&bobs()).expect(None, &[], [EARLIER, EARLIER, VENDOR, EARLIER]),
+    "refuse-again-votes-compromised": again("The same, and one of the two was compromised before").under(rule("votes", json!(2)))
+        .recorded(&bobs()).holding(&[by_ca(NOW - 60, &[compromised(label("bob"), 1)])])
+        .expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
+    "refuse-again-votes-of-one": again("The policy asks for two votes since, and two certificates of one person's had vouched").under(rule("votes", json!(2)))
+        .recorded(&name(&[(Draft { serial: Serial(0x99), ..voucher(leaf()) }, root())])).expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
+    "refuse-again-other-voters": again("The policy asks another CA for votes since").under(and(and(policy(), &["ca", "sealed-1"], json!({ "permitted-names": ["*"], "usages": ["vouch-for-systems"] })), &["activation", "authorities"], json!(["sealed-1"])))
+        .expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
     "refuse-again-top-by-vendor": again("A record by which a vendor vouched for the top-level path")
         .path(0, |path| path.earlier[0].vouchers = vec![RecordedVoucher::Vendor(entry("cache.example.org-1", &cache()))])
         .expect(LEFT, &[], [None, EARLIER, VENDOR, EARLIER]),
 }
 
 impl ClosureScenario {
+    /// This person had vouched for all of it, too.
+    fn recorded(mut self, person: &str) -> Self {
+        for earlier in self.paths.iter_mut().flat_map(|path| &mut path.earlier) {
+            earlier.vouchers.push(RecordedVoucher::Person(person.to_owned()));
+        }
+        self
+    }
+
     fn trusting(self, key: &SecretKey) -> Self {
         let name = if key.public() == cache().public() { "cache.example.org-1" } else { "web-1" };
         Self { trusted_public_keys: vec![entry(name, key)], ..self }

@@ -85,14 +85,14 @@ scenarios! {
     "refuse-trailing-byte": {
         let mut scenario = by_ca("A byte behind the signature", &[]);
         scenario.list = base64_encode(&[bytes_of(&scenario), vec![0]].concat());
-        scenario.refused("malformed-list")
+        scenario.refused("bad-list-signature")
     },
     "refuse-signed-trailing-byte": odd("A byte behind the entries", |bytes| bytes.push(0), "malformed-list"),
     "refuse-cut-off": {
         let mut scenario = by_ca("The last byte is missing", &[]);
         let bytes = bytes_of(&scenario);
         scenario.list = base64_encode(&bytes[..bytes.len() - 1]);
-        scenario.refused("malformed-list")
+        scenario.refused("bad-list-signature")
     },
     "refuse-nothing": ListScenario { list: String::new(), ..by_ca("No byte at all", &[]) }.refused("malformed-list"),
     "refuse-entry-count-less": odd("Three entries, said to be two", |bytes| bytes[ENTRY_COUNT + 3] = 2, "malformed-list"),

@@ -43,6 +43,8 @@ pub(crate) const CASES: &[Case] = &[
         name: "activation/generation-of-who-was-compromised-again-is-refused",
         run: |bed| again(bed, Some("--label alice --compromised-since -1h"), false),
     },
+    Case { name: "activation/generation-of-one-again-where-two-are-asked-is-refused", run: of_one_again },
+    Case { name: "activation/generation-of-two-again-where-two-are-asked-is-accepted", run: of_two_again },
 ];
 
 const TWO: &str = "votes = 2\n";
@@ -250,5 +252,38 @@ fn again(bed: &Bed, revoke: Option<&str>, good: bool) -> Result<Outcome> {
     if !activated(server)?.is_empty() || !Standing::of(server)?.is(&second.top) {
         bail!("the refused system did something");
     }
+    Ok(Outcome::Passed)
+}
+
+/// What Alice activated alone, before the policy asked for two, is not brought back by one. Bob vouches for it, too.
+fn of_one_again(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let [alice, bob] = [site.alice()?, site.bob()?];
+    let system = System::build(alice.host, alice.name, &version(), "")?;
+    alice.delivers(&system.top, "")?;
+    site.activates(&alice, &system)?;
+    site.govern(TWO)?;
+    site.refuses(&alice, &system, "not-vouched-for", &["too-few-votes", "earlier activation"])?;
+    bob.co_signs(&system.top)?;
+    site.activates(&alice, &system)?;
+    Ok(Outcome::Passed)
+}
+
+/// Two vouched for it when the policy asked for one; then came another, and the policy asks for two.
+fn of_two_again(bed: &Bed) -> Result<Outcome> {
+    let site = Site::new(bed, "")?;
+    let [alice, bob] = [site.alice()?, site.bob()?];
+    let version = version();
+    let first = System::build(alice.host, alice.name, &version, "")?;
+    alice.delivers(&first.top, "")?;
+    bob.co_signs(&first.top)?;
+    site.activates(&alice, &first)?;
+    let second = System::build(bob.host, bob.name, &version, "--argstr change -and-more")?;
+    bob.delivers(&second.top, "")?;
+    site.activates(&bob, &second)?;
+    site.govern(TWO)?;
+    site.activates(&alice, &first)?;
+    // Bob's was his alone.
+    site.refuses(&bob, &second, "not-vouched-for", &["bob"])?;
     Ok(Outcome::Passed)
 }

@@ -6,7 +6,7 @@ use super::{MOST_BYTES, PlaceArgs, quoted};
 use crate::error::{Answer, Error, Result};
 use crate::output::{self, ACCEPTED, NOTE, SCHEMA, printable};
 use crate::{input, time};
-use nixcert_core::{Instant, RevocationList, Selector, Trust, VerifiedList};
+use nixcert_core::{Instant, Selector, Trust, VerifiedList};
 use nixcert_host::{Action, Holdings, HoldingsError, Installed};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -306,9 +306,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result {
     let (trust, holdings, _) = args.place.load()?;
     let now = time::now()?;
     let bytes = input::bytes(&args.list, MOST_BYTES)?;
-    let list =
-        RevocationList::parse(&bytes).and_then(|list| list.verify(&trust.anchors, trust.host.as_ref()));
-    let list = match list {
+    let list = match VerifiedList::read(&bytes, &trust.anchors, trust.host.as_ref()) {
         Ok(list) => list,
         Err(error) => return tell(&args.list, Err(refuse(&args.list, &error.into())), args.json),
     };

@@ -9,6 +9,7 @@ use crate::trust::TrustArgs;
 use crate::{input, time};
 use nixcert_core::{
     Certificate, Entries, Label, PublicKey, RevocationList, Revocations, Revoked, Selector, Serial, Trust,
+    VerifiedList,
 };
 use nixcert_host::Holdings;
 use serde::Serialize;
@@ -171,7 +172,7 @@ fn single(args: &QueryArgs, question: &Question) -> Result<Lists> {
     }
     let verified = !anchors.is_empty();
     if verified {
-        let list = list.verify(&anchors, host.as_ref()).map_err(|error| unusable(&error))?;
+        let list = VerifiedList::read(&bytes, &anchors, host.as_ref()).map_err(|error| unusable(&error))?;
         asked.description = ListDescription::of_verified(&list, anchors.name_of(list.ca()));
     }
     let unverified =

@@ -6,7 +6,7 @@ use crate::error::{Answer, Error, Result};
 use crate::output::{self, ACCEPTED, NOTE, REFUSED, SCHEMA, Table, printable};
 use crate::trust::TrustArgs;
 use crate::{input, time};
-use nixcert_core::RevocationList;
+use nixcert_core::{RevocationList, VerifiedList};
 use nixcert_host::HoldingsError;
 use serde::Serialize;
 use std::io::Write;
@@ -127,10 +127,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result {
     }
     let now = time::now()?;
     let bytes = input::bytes(&args.list, MOST_BYTES)?;
-    let parsed = RevocationList::parse(&bytes);
-    let read = parsed.as_ref().ok().map(ListDescription::of_parsed);
     let file = args.list.display().to_string();
-    let verified = match parsed.and_then(|list| list.verify(&trust.anchors, trust.host.as_ref())) {
+    let verified = match VerifiedList::read(&bytes, &trust.anchors, trust.host.as_ref()) {
         Ok(list) => {
             let list = ListDescription::of_verified(&list, trust.anchors.name_of(list.ca()));
             let message = format!("verified: {} of {} ({})", list.whose(), list.issued, list.age(now));
@@ -138,6 +136,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result {
         }
         Err(error) => {
             let reason = Some(error.code());
+            let read = RevocationList::parse(&bytes).ok().as_ref().map(ListDescription::of_parsed);
             Verified { schema: SCHEMA, file, valid: false, reason, message: error.to_string(), list: read }
         }
     };
