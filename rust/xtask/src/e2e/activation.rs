@@ -206,9 +206,8 @@ impl<'a> Person<'a> {
 
     /// Vouches for a system, with each of its paths.
     pub(crate) fn signs(&self, top: &str, options: &str) -> Result<Output> {
-        // Times are whole seconds, and what is signed in the same one as what was activated is not newer.
-        a_second_passes()?;
-        self.does(&format!("nixcert closure sign --yes --key {} --host '*' {options} {top}", self.key))
+        let line = format!("nixcert closure sign --yes --key {} --host '*' {options} {top}", self.key);
+        in_a_later_second(|| self.does(&line))
     }
 
     /// Vouches for a system with the statement that somebody has signed already, and lets the server know.
@@ -231,22 +230,23 @@ impl<'a> Person<'a> {
 
     /// Does all of it, and activates it.
     pub(crate) fn deploys(&self, top: &str, options: &str) -> Result<Output> {
-        self.does(&format!(
-            "nixcert deploy --yes --key {} --to {}@server {options} {top}",
-            self.key, self.name
-        ))
+        let line =
+            format!("nixcert deploy --yes --key {} --to {}@server {options} {top}", self.key, self.name);
+        in_a_later_second(|| self.does(&line))
     }
 }
 
-/// Waits for the clock to show another second than when this was last called.
-fn a_second_passes() -> Result<()> {
+/// Does something that signs, in a later second than what was done so before: times are whole seconds, and what is signed in the
+/// same one as what was activated is not newer.
+fn in_a_later_second<T>(sign: impl FnOnce() -> Result<T>) -> Result<T> {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = || Ok::<_, anyhow::Error>(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    while LAST.load(Ordering::Relaxed) == now()? {
+    while now()? <= LAST.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(20));
     }
+    let signed = sign()?;
     LAST.store(now()?, Ordering::Relaxed);
-    Ok(())
+    Ok(signed)
 }
 
 /// A refusal of this path, for this reason.

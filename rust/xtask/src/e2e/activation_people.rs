@@ -263,7 +263,7 @@ fn of_one_again(bed: &Bed) -> Result<Outcome> {
     alice.delivers(&system.top, "")?;
     site.activates(&alice, &system)?;
     site.govern(TWO)?;
-    site.refuses(&alice, &system, "not-vouched-for", &["too-few-votes", "earlier activation"])?;
+    site.refuses(&alice, &system, "not-vouched-for", &["too-few-votes"])?;
     bob.co_signs(&system.top)?;
     site.activates(&alice, &system)?;
     Ok(Outcome::Passed)
