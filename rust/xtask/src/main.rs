@@ -84,9 +84,9 @@ enum Chore {
         #[command(subcommand)]
         what: PatchesChore,
     },
-    /// Measure, and print a table
+    /// Measure, and print one table of ratios: everything (needs root on Debian), or a part
     Bench {
-        what: Benchmark,
+        what: Option<Benchmark>,
         #[command(flatten)]
         bed: BedArguments,
     },
@@ -144,6 +144,8 @@ enum Benchmark {
     Engine,
     /// `nixcert check-closure` beside `nix store verify` (needs root on Debian)
     Closure,
+    /// Nix with the patches beside the same without, both compiled for it: copies, starts, sizes (needs root on Debian)
+    Daemon,
 }
 
 #[derive(clap::Args, Clone, Copy)]
@@ -226,10 +228,15 @@ fn run(chore: &Chore) -> Result<ExitCode> {
                 Ok(upstream::compare(cache, scratch, &nix)?.report())
             })
         }
-        Chore::Bench { what: Benchmark::Engine, .. } => bench::engine().map(|()| ExitCode::SUCCESS),
-        Chore::Bench { what: Benchmark::Closure, bed } => {
-            in_the_bed(*bed, |cache, scratch| bench::closure(cache, scratch).map(|()| ExitCode::SUCCESS))
-        }
+        Chore::Bench { what: Some(Benchmark::Engine), .. } => bench::engine().map(|()| ExitCode::SUCCESS),
+        Chore::Bench { what, bed } => in_the_bed(*bed, |cache, scratch| {
+            match what {
+                Some(Benchmark::Closure) => bench::closure(cache, scratch)?,
+                Some(Benchmark::Daemon) => bench::daemon(cache, scratch)?,
+                Some(Benchmark::Engine) | None => bench::all(cache, scratch)?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }),
         Chore::Fuzz { target, time } => fuzz::run(target.as_deref(), *time),
         Chore::Trial { how } => {
             if std::env::var_os(leftovers::TRIAL).is_none() {

@@ -1,6 +1,7 @@
 //! Builds of Nix: as it is, with a part of this project's patches, or with all of them and the library.
 //!
-//! They are unoptimised, and compile many files as one: see [`UNITY`]. What the compiler made before, it remembers.
+//! Many files are compiled as one (see [`UNITY`]), and all but the builds for benchmarks are unoptimised. What the compiler made
+//! before, it remembers.
 
 use std::{
     fs,
@@ -40,7 +41,7 @@ impl NixBuild {
 /// How much of the series is applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Extent {
-    /// Nothing. Its libraries are shared, as plugins need it.
+    /// Nothing. Its libraries are shared, as plugins need it, but where it is beside one with patches in a benchmark.
     Stock,
     /// The hardening.
     Hardening,
@@ -81,20 +82,20 @@ impl Extent {
         }
     }
 
-    fn link(self) -> &'static str {
+    fn link(self, optimise: Optimise) -> &'static str {
         match self {
-            Self::Stock => "-D default_library=shared",
-            Self::Hardening | Self::Base => "-D default_library=static",
+            Self::Stock if optimise == Optimise::No => "-D default_library=shared",
+            Self::Stock | Self::Hardening | Self::Base => "-D default_library=static",
             Self::Full => {
                 "-D default_library=static -D pkg_config_path=/prefix/lib/pkgconfig -D libstore:certificates=enabled"
             }
         }
     }
 
-    fn install(self) -> &'static str {
+    fn install(self, optimise: Optimise) -> &'static str {
         match self {
-            Self::Stock => INSTALL_SHARED,
-            Self::Hardening | Self::Base | Self::Full => INSTALL,
+            Self::Stock if optimise == Optimise::No => INSTALL_SHARED,
+            Self::Stock | Self::Hardening | Self::Base | Self::Full => INSTALL,
         }
     }
 }
@@ -107,7 +108,6 @@ pub(crate) enum Optimise {
     /// The same, with AddressSanitizer and UndefinedBehaviorSanitizer.
     NoAndSanitize,
     /// As Debian does: for benchmarks.
-    #[expect(dead_code, reason = "the benchmarks are not written yet")]
     Yes,
 }
 
@@ -115,8 +115,9 @@ impl Optimise {
     /// For names of entries of the cache.
     fn suffix(self) -> &'static str {
         match self {
-            Self::No | Self::Yes => "",
+            Self::No => "",
             Self::NoAndSanitize => "-sanitized",
+            Self::Yes => "-optimised",
         }
     }
 }
@@ -176,18 +177,20 @@ fn compile(
     library: Option<&Path>,
     optimise: Optimise,
 ) -> Result<PathBuf> {
-    let unity = "-D unity=subprojects -D unity_size=30 -D optimization=0";
+    let unity = "-D unity=subprojects -D unity_size=30";
     let mold = "LDFLAGS=-fuse-ld=mold";
     let (speed, changes, environment) = match optimise {
-        Optimise::No => (String::from(unity), String::from(UNITY), mold),
-        Optimise::NoAndSanitize => {
-            (format!("{unity} {SANITIZE_FLAGS}"), format!("{UNITY}{SANITIZE}"), SANITIZE_ENVIRONMENT)
-        }
-        Optimise::Yes => (String::from("-D optimization=2"), String::new(), mold),
+        Optimise::No => (format!("{unity} -D optimization=0"), String::from(UNITY), mold),
+        Optimise::NoAndSanitize => (
+            format!("{unity} -D optimization=0 {SANITIZE_FLAGS}"),
+            format!("{UNITY}{SANITIZE}"),
+            SANITIZE_ENVIRONMENT,
+        ),
+        Optimise::Yes => (format!("{unity} -D optimization=2"), String::from(UNITY), mold),
     };
-    let flags = format!("{speed} {}", extent.link());
+    let flags = format!("{speed} {}", extent.link(optimise));
     let compile = COMPILE.replace("@flags@", &flags).replace("@environment@", environment);
-    let script = format!("{changes}{compile}{}", extent.install());
+    let script = format!("{changes}{compile}{}", extent.install(optimise));
     let header = match library {
         Some(library) => fs::read_to_string(library.join("include/nixcert.hh"))?,
         None => String::new(),

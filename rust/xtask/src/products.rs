@@ -159,6 +159,36 @@ pub(crate) fn install(log: &Log, profile: Profile, prefix: &Path) -> Result<()> 
     Ok(())
 }
 
+/// Compiles a test of a package, and gives the program that it is.
+pub(crate) fn test(package: &str, name: &str) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        target: Option<Target>,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let step = Step::start(format!("Compiling the test {name}"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(clone()?)
+        .args(["test", "--locked", "--no-run", "--message-format=json", "--package", package, "--test", name])
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cannot compile the test {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    step.done();
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.target.as_ref().is_some_and(|target| target.name == name))
+        .find_map(|message| message.executable)
+        .with_context(|| format!("cargo made no test {name}"))
+}
+
 /// A path in the prefix, in a directory that is there.
 fn place(prefix: &Path, to: &str) -> Result<PathBuf> {
     let path = prefix.join(to);

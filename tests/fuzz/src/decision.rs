@@ -8,7 +8,7 @@ use crate::slow;
 use crate::vectors::{Case, Held, vectors};
 use arbitrary::Unstructured;
 use nixcert_core::{
-    Anchors, ChainCache, Clock, HostName, Object, Outcome, PublicKey, RevocationList, Revocations, Signer,
+    Anchors, CERTIFICATE_MARK, CLOSURE_MARK, ChainCache, Clock, HostName, Object, Outcome, PublicKey, RevocationList, Revocations, Signer,
     Times, Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, base64_encode, judge,
 };
 use nixcert_host::PolicyFile;
@@ -142,28 +142,32 @@ fn is_made_by(signer: &Signer, signature: &[u8], case: &Case, object: &Object, t
             assert_eq!(first, Some(key.to_string()), "D5: its name is another key's, or nobody's");
             signed(key);
         }
-        Signer::Certified { key, label, serial, authority } => {
+        Signer::Certified { key, .. } => {
             assert!(trust.broken.is_none());
-            let (own, certificates) = slow::name(name).expect("N1");
-            assert!(
-                certificates.iter().all(|bytes| vectors().certificates.contains(bytes)),
-                "forged: a certificate"
-            );
-            let chain: Vec<slow::Certificate> =
-                certificates.iter().map(|bytes| slow::certificate(bytes).expect("section 3")).collect();
-            let leaf = &chain[0];
-            assert_eq!(
-                (own.as_slice(), label.as_bytes()),
-                (leaf.label.as_slice(), leaf.label.as_slice()),
-                "N3"
-            );
-            assert_eq!((key.0.as_slice(), serial.0), (leaf.subject.as_slice(), leaf.serial));
             signed(key);
-            let ca = is_verified(&chain, case);
-            assert_eq!(authority.split('/').next(), Some(ca.as_str()));
-            is_in_scope(&chain, case, object, trust);
+            let (chain, _) = is_certified(signer, name, case);
+            let usage = if case.realisation { slow::IMPORT_REALISATIONS } else { slow::IMPORT_PATHS };
+            is_in_scope(&chain, usage, case, object, trust);
         }
     }
+}
+
+/// N1 to N3, and section 5: the signer is who the certificates in the name say, and a CA says so. Returns its name.
+pub(crate) fn is_certified(signer: &Signer, name: &[u8], case: &Case) -> (Vec<slow::Certificate>, String) {
+    let Signer::Certified { key, label, serial, authority } = signer else { panic!("it has no certificate") };
+    let (own, certificates) = slow::name(name).expect("N1");
+    assert!(
+        certificates.iter().all(|bytes| vectors().certificates.contains(bytes)),
+        "forged: a certificate"
+    );
+    let chain: Vec<slow::Certificate> =
+        certificates.iter().map(|bytes| slow::certificate(bytes).expect("section 3")).collect();
+    let leaf = &chain[0];
+    assert_eq!((own.as_slice(), label.as_bytes()), (leaf.label.as_slice(), leaf.label.as_slice()), "N3");
+    assert_eq!((key.0.as_slice(), serial.0), (leaf.subject.as_slice(), leaf.serial));
+    let ca = is_verified(&chain, case);
+    assert_eq!(authority.split('/').next(), Some(ca.as_str()));
+    (chain, ca)
 }
 
 /// V1 to V5. Returns the CA's name.
@@ -190,7 +194,13 @@ fn is_verified(chain: &[slow::Certificate], case: &Case) -> String {
 }
 
 /// D2 to D4, where neither lists nor policy have a say.
-fn is_in_scope(chain: &[slow::Certificate], case: &Case, object: &Object, trust: &Trust) {
+pub(crate) fn is_in_scope(
+    chain: &[slow::Certificate],
+    usage: u64,
+    case: &Case,
+    object: &Object,
+    trust: &Trust,
+) {
     let exact = trust.policy.clock == Clock::Exact;
     let registered = case.registered.filter(|registered| *registered != 0);
     let valid = |instant: u64, certificate: &slow::Certificate| {
@@ -208,19 +218,23 @@ fn is_in_scope(chain: &[slow::Certificate], case: &Case, object: &Object, trust:
     let (directory, name) =
         (object.store_path().directory().as_bytes(), object.store_path().name().as_bytes());
     for certificate in chain {
-        assert_ne!(certificate.usages & if case.realisation { 0x02 } else { 0x01 }, 0, "D3");
+        assert_ne!(certificate.usages & usage, 0, "D3");
         let list = |kind| certificate.constraints.get(&kind);
         let matches =
             |kind| list(kind).is_some_and(|items| items.iter().any(|item| slow::name_matches(item, name)));
         assert!(matches(1) && !matches(2), "D4: names");
-        let host = |pattern: &Vec<u8>| match &case.host {
-            Some(host) => slow::glob_matches(pattern, host.as_bytes()),
-            None => pattern == b"*",
-        };
-        assert!(list(3).is_some_and(|items| items.iter().any(host)), "D4: hosts");
+        assert!(list(3).is_some_and(|items| is_for_host(items, case)), "D4: hosts");
         let directories = list(4).cloned().unwrap_or(vec![b"/nix/store".to_vec()]);
         assert!(directories.iter().any(|known| known == directory), "D4: store directories");
     }
+}
+
+/// K5
+pub(crate) fn is_for_host(patterns: &[Vec<u8>], case: &Case) -> bool {
+    patterns.iter().any(|pattern| match &case.host {
+        Some(host) => slow::glob_matches(pattern, host.as_bytes()),
+        None => pattern == b"*",
+    })
 }
 
 fn object_of(case: &Case) -> Option<Object> {
@@ -231,7 +245,7 @@ fn object_of(case: &Case) -> Option<Object> {
 }
 
 /// As a host makes it of its files.
-fn trust_of(case: &Case) -> Trust {
+pub(crate) fn trust_of(case: &Case) -> Trust {
     let mut trust = Trust::default();
     for entry in &case.public_keys {
         _ = trust.public_keys.add(entry);
@@ -275,12 +289,12 @@ fn trust_of(case: &Case) -> Trust {
     trust
 }
 
-fn pick<T: Clone>(input: &mut Unstructured<'_>, items: &[T]) -> arbitrary::Result<T> {
+pub(crate) fn pick<T: Clone>(input: &mut Unstructured<'_>, items: &[T]) -> arbitrary::Result<T> {
     let number = usize::from(input.arbitrary::<u16>()?);
     items.get(number % items.len().max(1)).cloned().ok_or(arbitrary::Error::EmptyChoose)
 }
 
-fn pick_of<'a, T: Clone + 'a>(
+pub(crate) fn pick_of<'a, T: Clone + 'a>(
     input: &mut Unstructured<'_>,
     items: impl IntoIterator<Item = &'a T>,
 ) -> arbitrary::Result<T> {
@@ -288,11 +302,18 @@ fn pick_of<'a, T: Clone + 'a>(
     pick(input, &items).cloned()
 }
 
-/// One change.
-fn change(input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()> {
+/// How many kinds of change there are of what a host has.
+pub(crate) const HOST_CHANGES: u8 = 10;
+
+/// One change of what a host has, of this kind.
+pub(crate) fn change_host(
+    kind: u8,
+    input: &mut Unstructured<'_>,
+    case: &mut Case,
+) -> arbitrary::Result<()> {
     let all = vectors();
-    match input.arbitrary::<u8>()? % 20 {
-        0 => case.signatures.extend(pick(input, &all.cases)?.signatures),
+    match kind {
+        0 => case.host = Some(pick_of(input, &all.hosts)?),
         1 => case.ca_keys = pick(input, &all.cases)?.ca_keys,
         2 => case.ca_keys.push(pick_of(input, &all.ca_keys)?),
         3 => case.public_keys.push(pick_of(input, &all.public_keys)?),
@@ -300,12 +321,21 @@ fn change(input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()
         5 => case.policy = Some(pick(input, &all.policies)?),
         6 => case.lists.push(Held::Bytes(pick_of(input, &all.lists)?)),
         7 => case.lists.clear(),
-        8 => (case.realisation, case.fingerprint) = pick_of(input, &all.fingerprints)?,
-        9 => case.now = case.now.wrapping_add_signed(i64::from(input.arbitrary::<i32>()?)),
+        8 => case.host = None,
+        _ => case.now = case.now.wrapping_add_signed(i64::from(input.arbitrary::<i32>()?)),
+    }
+    Ok(())
+}
+
+/// One change.
+fn change(input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()> {
+    let all = vectors();
+    match input.arbitrary::<u8>()? % 20 {
+        kind @ 0..HOST_CHANGES => change_host(kind, input, case)?,
         10 => case.registered = Some(case.now.wrapping_add_signed(i64::from(input.arbitrary::<i32>()?))),
         11 => case.registered = None,
-        12 => case.host = Some(pick_of(input, &all.hosts)?),
-        13 => case.host = None,
+        12 => (case.realisation, case.fingerprint) = pick_of(input, &all.fingerprints)?,
+        13 => case.signatures.extend(pick(input, &all.cases)?.signatures),
         // A certificate's name as that of a plain key.
         14 => {
             let signature = pick(input, &case.signatures)?;
@@ -323,7 +353,7 @@ fn change(input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()
             case.fingerprint = String::from_utf8_lossy(&bytes).into_owned();
         }
         // The rest is about one signature.
-        which => {
+        kind => {
             if case.signatures.len() < 8 && input.arbitrary::<u8>()? % 2 == 0 {
                 let signature = pick(input, &case.signatures)?;
                 case.signatures.push(signature);
@@ -332,18 +362,14 @@ fn change(input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()
             let other = pick(input, &all.cases)?.signatures;
             let other = pick(input, &other).unwrap_or_default();
             let signature = case.signatures.get_mut(number).ok_or(arbitrary::Error::EmptyChoose)?;
-            match which {
-                16 => change_byte(input, signature)?,
-                17 => exchange(input, signature, &other)?,
-                _ => change_inside(input, signature)?,
-            }
+            change_signature(kind, input, signature, &other)?;
         }
     }
     case.signatures.truncate(16);
     Ok(())
 }
 
-fn change_byte(input: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> arbitrary::Result<()> {
+pub(crate) fn change_byte(input: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> arbitrary::Result<()> {
     let at = usize::from(input.arbitrary::<u16>()?) % (bytes.len() + 1);
     let byte = input.arbitrary::<u8>()?;
     match (input.arbitrary::<u8>()? % 4, bytes.get_mut(at)) {
@@ -354,50 +380,81 @@ fn change_byte(input: &mut Unstructured<'_>, bytes: &mut Vec<u8>) -> arbitrary::
     Ok(())
 }
 
-/// Label, certificates and base64 of a signature.
-fn parts(signature: &[u8]) -> Option<(String, Vec<String>, String)> {
-    let text = String::from_utf8_lossy(signature);
-    let (name, payload) = text.split_once(':')?;
-    let (label, certificates) = name.split_once(".nixcert1.")?;
-    Some((label.to_owned(), certificates.split('.').map(str::to_owned).collect(), payload.to_owned()))
+/// One change of a signature, of this kind, perhaps to something that another has.
+pub(crate) fn change_signature(
+    kind: u8,
+    input: &mut Unstructured<'_>,
+    signature: &mut Vec<u8>,
+    other: &[u8],
+) -> arbitrary::Result<()> {
+    match kind % 4 {
+        0 => change_byte(input, signature),
+        1 => exchange(input, signature, other),
+        _ => change_inside(input, signature),
+    }
 }
 
-fn join((label, certificates, payload): (String, Vec<String>, String)) -> Vec<u8> {
-    format!("{label}.nixcert1.{}:{payload}", certificates.join(".")).into_bytes()
+/// A certificate signature, or one of a closure.
+struct Parts {
+    label: String,
+    mark: &'static str,
+    /// What is in base32: certificates, and before them the statement of a closure.
+    encoded: Vec<String>,
+    payload: String,
+}
+
+impl Parts {
+    fn of(signature: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(signature);
+        let (name, payload) = text.split_once(':')?;
+        let split = |mark: &'static str| Some((mark, name.split_once(mark)?));
+        let (mark, (label, encoded)) = split(CLOSURE_MARK).or_else(|| split(CERTIFICATE_MARK))?;
+        Some(Self {
+            label: label.to_owned(),
+            mark,
+            encoded: encoded.split('.').map(str::to_owned).collect(),
+            payload: payload.to_owned(),
+        })
+    }
+
+    fn join(self) -> Vec<u8> {
+        let Self { label, mark, encoded, payload } = self;
+        format!("{label}{mark}{}:{payload}", encoded.join(".")).into_bytes()
+    }
 }
 
 /// Give one signature something of another.
 fn exchange(input: &mut Unstructured<'_>, signature: &mut Vec<u8>, other: &[u8]) -> arbitrary::Result<()> {
-    let (Some(mut own), Some(other)) = (parts(signature), parts(other)) else { return Ok(()) };
-    let at = usize::from(input.arbitrary::<u8>()?) % own.1.len();
+    let (Some(mut own), Some(other)) = (Parts::of(signature), Parts::of(other)) else { return Ok(()) };
+    let at = usize::from(input.arbitrary::<u8>()?) % own.encoded.len();
     match input.arbitrary::<u8>()? % 6 {
-        0 => own.0 = other.0,
-        1 => own.2 = other.2,
-        2 => own.1[at] = pick(input, &other.1)?,
-        3 => own.1.insert(at, pick(input, &other.1)?),
-        4 => own.1.truncate(at + 1),
-        _ => own.1.extend(other.1),
+        0 => own.label = other.label,
+        1 => own.payload = other.payload,
+        2 => own.encoded[at] = pick(input, &other.encoded)?,
+        3 => own.encoded.insert(at, pick(input, &other.encoded)?),
+        4 => own.encoded.truncate(at + 1),
+        _ => own.encoded.extend(other.encoded),
     }
-    *signature = join(own);
+    *signature = own.join();
     Ok(())
 }
 
 /// Change a byte of what is encoded in it.
 fn change_inside(input: &mut Unstructured<'_>, signature: &mut Vec<u8>) -> arbitrary::Result<()> {
-    let Some(mut own) = parts(signature) else { return Ok(()) };
-    let at = usize::from(input.arbitrary::<u8>()?) % (own.1.len() + 1);
-    match own.1.get_mut(at) {
-        Some(certificate) => {
-            let mut bytes = slow::base32(certificate.as_bytes()).unwrap_or_default();
+    let Some(mut own) = Parts::of(signature) else { return Ok(()) };
+    let at = usize::from(input.arbitrary::<u8>()?) % (own.encoded.len() + 1);
+    match own.encoded.get_mut(at) {
+        Some(encoded) => {
+            let mut bytes = slow::base32(encoded.as_bytes()).unwrap_or_default();
             change_byte(input, &mut bytes)?;
-            *certificate = base32_encode(&bytes);
+            *encoded = base32_encode(&bytes);
         }
         None => {
-            let mut bytes = base64_decode(own.2.as_bytes()).unwrap_or_default();
+            let mut bytes = base64_decode(own.payload.as_bytes()).unwrap_or_default();
             change_byte(input, &mut bytes)?;
-            own.2 = base64_encode(&bytes);
+            own.payload = base64_encode(&bytes);
         }
     }
-    *signature = join(own);
+    *signature = own.join();
     Ok(())
 }

@@ -61,7 +61,9 @@ pub(crate) fn name_seeds() -> Vec<Vec<u8>> {
 
 /// Section 3.
 pub(crate) fn certificate(data: &[u8]) -> bool {
-    let parsed = bounded(0, 0, || Certificate::parse(data).ok());
+    let mut parsed = None;
+    let cost = allocation_counter::measure(|| parsed = Certificate::parse(data).ok());
+    assert_eq!(cost.count_total, 0, "a certificate is read where it is, without any memory");
     let slow = slow::certificate(data);
     assert_eq!(parsed.is_some(), slow.is_some(), "a slow reader disagrees: {parsed:#?} {slow:#?}");
     let (Some(certificate), Some(slow)) = (parsed, slow) else { return false };
@@ -197,6 +199,11 @@ pub(crate) fn list_seeds() -> Vec<Vec<u8>> {
 pub(crate) fn statement(data: &[u8]) -> bool {
     let Ok(statement) = bounded(data.len(), 32, || Statement::parse(data)) else { return false };
     assert_eq!(statement.to_bytes().as_deref(), Ok(data));
+    let slow = slow::statement(data).expect("a slow reader disagrees");
+    assert_eq!(statement.path.as_str().as_bytes(), slow.path);
+    assert_eq!((&statement.closure.sha256[..], u64::from(statement.closure.paths)), (&*slow.digest, slow.paths));
+    assert!(statement.hosts.iter().map(String::as_bytes).eq(&slow.hosts));
+    assert_eq!((statement.signed.seconds(), statement.not_after.seconds()), (slow.signed, slow.not_after));
     assert!(
         statement.signed < statement.not_after && statement.closure.paths > 0 && !statement.hosts.is_empty()
     );

@@ -1,6 +1,7 @@
 //! FORMAT.md read once more: slowly, simply, and sharing nothing with the verifier.
 
 use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Section 3.
@@ -20,6 +21,10 @@ pub(crate) struct Certificate {
     pub(crate) signature: Vec<u8>,
 }
 
+/// F6
+pub(crate) const IMPORT_PATHS: u64 = 0x01;
+pub(crate) const IMPORT_REALISATIONS: u64 = 0x02;
+pub(crate) const VOUCH_FOR_SYSTEMS: u64 = 0x04;
 pub(crate) const ISSUE: u64 = 0x08;
 
 struct Reader<'a>(&'a [u8]);
@@ -221,6 +226,57 @@ pub(crate) fn name(name: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
     let decode = |part: &str| base32(part.as_bytes()).filter(|bytes| (1..=2_048).contains(&bytes.len()));
     let certificates: Vec<Vec<u8>> = certificates.split('.').map(decode).collect::<Option<_>>()?;
     (is_label(label.as_bytes()) && certificates.len() <= 4).then(|| (label.as_bytes().to_vec(), certificates))
+}
+
+/// Section 13, S2.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Statement {
+    pub(crate) path: Vec<u8>,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) paths: u64,
+    pub(crate) hosts: Vec<Vec<u8>>,
+    pub(crate) signed: u64,
+    pub(crate) not_after: u64,
+}
+
+/// S2, but for what a path is.
+pub(crate) fn statement(bytes: &[u8]) -> Option<Statement> {
+    let mut reader = Reader(bytes);
+    if bytes.len() > 2_048 || reader.bytes(2)? != [1, 1] {
+        return None;
+    }
+    let length = reader.number(2)?;
+    let path = reader.bytes(length)?.to_vec();
+    let digest = reader.bytes(32)?.to_vec();
+    let paths = reader.number(4).filter(|paths| *paths != 0)?;
+    let length = reader.number(2)?;
+    let hosts = items(3, reader.bytes(length)?)?;
+    let signed = reader.time()?;
+    let not_after = reader.time().filter(|not_after| signed < *not_after)?;
+    reader.0.is_empty().then_some(Statement { path, digest, paths, hosts, signed, not_after })
+}
+
+/// S1: the statement, and what the name would be without it.
+pub(crate) fn closure_name(name: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let text = std::str::from_utf8(name).ok().filter(|text| text.len() <= 14_000)?;
+    let (label, rest) = text.split_once(".nixcert1-closure.")?;
+    let (statement, certificates) = rest.split_once('.')?;
+    Some((base32(statement.as_bytes())?, format!("{label}.nixcert1.{certificates}").into_bytes()))
+}
+
+/// S4: what `LC_ALL=C sort | sha256sum` says.
+pub(crate) fn digest<'a>(fingerprints: impl IntoIterator<Item = &'a str>) -> (Vec<u8>, u64) {
+    let lines: BTreeSet<&[u8]> = fingerprints.into_iter().map(str::as_bytes).collect();
+    let text: Vec<u8> = lines.iter().flat_map(|line| [*line, b"\n"].concat()).collect();
+    (Sha256::digest(text).to_vec(), lines.len() as u64)
+}
+
+/// P6, by trying all: whether so many can be chosen of whom no two have anything in common.
+pub(crate) fn are_votes<T: Ord + Clone>(voters: &BTreeSet<BTreeSet<T>>, wanted: usize) -> bool {
+    let Some(first) = voters.first().filter(|_| wanted > 0) else { return wanted == 0 };
+    let others = || voters.iter().skip(1).cloned();
+    are_votes(&others().filter(|other| other.is_disjoint(first)).collect(), wanted - 1)
+        || are_votes(&others().collect(), wanted)
 }
 
 /// C4, as far as this library goes: the verifier's tests compare it with libsodium.

@@ -26,6 +26,43 @@ pub(crate) struct Case {
     pub(crate) signatures: Vec<Vec<u8>>,
 }
 
+/// One vector that is about a closure.
+#[derive(Clone, Debug)]
+pub(crate) struct Closure {
+    /// The host, with no object.
+    pub(crate) host: Case,
+    pub(crate) caller: Option<String>,
+    /// The newest statement by which something was activated.
+    pub(crate) last: Option<Vec<u8>>,
+    pub(crate) again: bool,
+    /// The top-level path first.
+    pub(crate) paths: Vec<ClosurePath>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ClosurePath {
+    pub(crate) fingerprint: String,
+    pub(crate) signatures: Vec<Vec<u8>>,
+    pub(crate) content_addressed: Option<bool>,
+    pub(crate) earlier: Vec<Record>,
+}
+
+/// Who vouched for a path in an earlier deployment.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) activated: u64,
+    pub(crate) vouchers: Vec<RecordedVoucher>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RecordedVoucher {
+    Itself,
+    /// `NAME:BASE64`
+    Vendor(String),
+    /// The name of a certificate signature.
+    Person(String),
+}
+
 /// A list that a host holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Held {
@@ -37,6 +74,7 @@ pub(crate) enum Held {
 /// All of them.
 pub(crate) struct Vectors {
     pub(crate) cases: Vec<Case>,
+    pub(crate) closures: Vec<Closure>,
     /// Names of signatures that hold a certificate; of closure signatures, too.
     pub(crate) names: BTreeSet<Vec<u8>>,
     pub(crate) certificates: BTreeSet<Vec<u8>>,
@@ -62,6 +100,7 @@ impl Vectors {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
         let mut vectors = Self {
             cases: read_all(&directory).iter().map(case).collect(),
+            closures: read_all(&directory.join("closures")).iter().map(closure).collect(),
             names: BTreeSet::new(),
             certificates: BTreeSet::new(),
             payloads: BTreeSet::new(),
@@ -75,33 +114,33 @@ impl Vectors {
         };
         for case in vectors.cases.clone() {
             case.signatures.iter().for_each(|signature| vectors.take_signature(signature));
-            vectors.ca_keys.extend(case.ca_keys);
-            vectors.public_keys.extend(case.public_keys);
-            vectors.policies.extend(case.policy);
-            vectors.fingerprints.insert((case.realisation, case.fingerprint));
-            vectors.hosts.extend(case.host);
-            vectors.lists.extend(case.lists.into_iter().filter_map(|held| match held {
-                Held::Bytes(bytes) => Some(bytes),
-                Held::Unreadable(_) => None,
-            }));
+            vectors.fingerprints.insert((case.realisation, case.fingerprint.clone()));
+            vectors.take_host(case);
+        }
+        for closure in vectors.closures.clone() {
+            vectors.take_host(closure.host);
+            for path in closure.paths {
+                path.signatures.iter().for_each(|signature| vectors.take_signature(signature));
+                vectors.fingerprints.insert((false, path.fingerprint));
+            }
         }
         for list in read_all(&directory.join("lists")) {
             vectors.ca_keys.extend(strings(&list["trusted_ca_keys"]));
             vectors.lists.extend(list["list"].as_str().and_then(|text| base64_decode(text.as_bytes())));
         }
-        for closure in read_all(&directory.join("closures")) {
-            vectors.policies.extend(closure.get("policy").cloned());
-            for path in closure["paths"].as_array().into_iter().flatten() {
-                strings(&path["signatures"])
-                    .iter()
-                    .for_each(|signature| vectors.take_signature(signature.as_bytes()));
-                vectors
-                    .fingerprints
-                    .insert((false, path["fingerprint"].as_str().unwrap_or_default().to_owned()));
-            }
-        }
         assert!(vectors.cases.len() > 200, "the vectors are not at {}", directory.display());
         vectors
+    }
+
+    fn take_host(&mut self, case: Case) {
+        self.ca_keys.extend(case.ca_keys);
+        self.public_keys.extend(case.public_keys);
+        self.policies.extend(case.policy);
+        self.hosts.extend(case.host);
+        self.lists.extend(case.lists.into_iter().filter_map(|held| match held {
+            Held::Bytes(bytes) => Some(bytes),
+            Held::Unreadable(_) => None,
+        }));
     }
 
     fn take_signature(&mut self, signature: &[u8]) {
@@ -166,5 +205,35 @@ fn case(vector: &Value) -> Case {
         policy: vector.get("policy").cloned(),
         lists: vector["revocation_lists"].as_array().into_iter().flatten().map(held).collect(),
         signatures: signatures.collect(),
+    }
+}
+
+fn closure(vector: &Value) -> Closure {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let record = |record: &Value| Record {
+        activated: record["activated"].as_u64().expect("it was at some time"),
+        vouchers: record["vouchers"].as_array().into_iter().flatten().map(recorded).collect(),
+    };
+    let path = |path: &Value| ClosurePath {
+        fingerprint: text(&path["fingerprint"]).expect("a path has a fingerprint"),
+        signatures: strings(&path["signatures"]).into_iter().map(String::into_bytes).collect(),
+        content_addressed: path["content_addressed"].as_bool(),
+        earlier: path["earlier"].as_array().into_iter().flatten().map(record).collect(),
+    };
+    Closure {
+        host: case(vector),
+        caller: text(&vector["caller"]),
+        last: text(&vector["last"]).and_then(|last| base64_decode(last.as_bytes())),
+        again: vector["again"].as_bool().expect("it was activated before, or not"),
+        paths: vector["paths"].as_array().into_iter().flatten().map(path).collect(),
+    }
+}
+
+fn recorded(voucher: &Value) -> RecordedVoucher {
+    let text = |key: &str| voucher[key].as_str().map(str::to_owned);
+    match (text("vendor"), text("person")) {
+        (Some(vendor), _) => RecordedVoucher::Vendor(vendor),
+        (None, Some(person)) => RecordedVoucher::Person(person),
+        (None, None) => RecordedVoucher::Itself,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
+use super::{Measured, Ratio, median, times};
 use crate::{
     cache::Cache,
     e2e::{
@@ -15,7 +16,7 @@ use crate::{
     host::{Host, Recipe},
     network::Switch,
     products::{self, Profile},
-    report::{Step, strong},
+    report::Step,
     roots::{self, Release},
 };
 
@@ -28,6 +29,10 @@ const LARGE: u32 = 100_000;
 /// How many paths one refers to, beside itself: what a NixOS system has on average.
 const REFERENCES: u32 = 9;
 
+/// What it is beside, and the ratio that it should not exceed.
+const RIVAL: &str = "nix store verify --sigs-needed 1";
+const AIM: f64 = 0.25;
+
 /// How often each command is run; the median counts.
 const RUNS: usize = 5;
 
@@ -35,7 +40,7 @@ const RUNS: usize = 5;
 const POLICY: &str = "/etc/nix/nixcert.toml";
 
 /// `nixcert check-closure` beside `nix store verify`.
-pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
+pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
     let root = roots::root(cache, Release::Trixie)?;
     let command = products::command(cache, Profile::Release)?;
     let switch = Switch::start()?;
@@ -45,32 +50,35 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<()> {
         &Recipe { name: "server", number: 1, root: &root, layers: vec![&command] },
     )?;
     let key = configure(&host)?;
-    println!("{}, {}", host.root("nix --version")?.trim(), host.root("nixcert --version")?.trim());
+    let versions =
+        format!("{}, {}", host.root("nix --version")?.trim(), host.root("nixcert --version")?.trim());
 
-    println!("{}", strong("paths    command                                        time      ratio  memory"));
+    let mut ratios = Vec::new();
     for (count, first) in [(SYSTEM, 0), (LARGE, SYSTEM)] {
         let top = Closure::make(&host, first, count)?;
         let step = Step::start(format!("Signing {count} paths"));
         host.root(&format!("nix store sign --key-file /home/alice/{key} --recursive {top} >&2"))?;
         step.done();
-        // So many are only there for what they take of memory: Nix's own command needs minutes for them.
-        let runs = if count == SYSTEM { RUNS } else { 1 };
         let mut verify = None;
         if count == SYSTEM {
-            let all = format!("nix store verify --no-contents --recursive {top}");
-            measured(&host, &format!("{all} --no-trust"), "nix store verify --no-trust", count, runs, None)?;
-            let signatures = format!("{all} --sigs-needed 1");
-            verify =
-                Some(measured(&host, &signatures, "nix store verify --sigs-needed 1", count, runs, None)?);
+            let line = format!("nix store verify --no-contents --recursive --sigs-needed 1 {top}");
+            verify = Some((RIVAL, median(times(&host, RUNS, &line)?.0)?));
         }
-        let check = format!("nixcert check-closure {top}");
+        // So many are only there for what they take of memory: Nix's own command needs minutes for them.
+        let runs = if count == SYSTEM { RUNS } else { 1 };
+        let mut measure = |how: &str| {
+            let (times, kib) = times(&host, runs, &format!("nixcert check-closure {top}"))?;
+            let what = format!("check-closure, {count} paths, {how} ({} MiB)", kib / 1024);
+            ratios.push(Ratio { what, time: median(times)?, rival: verify, aim: verify.map(|_| AIM) });
+            Ok::<_, anyhow::Error>(())
+        };
         govern(&host, "optional")?;
-        measured(&host, &check, "check-closure, per path", count, runs, verify)?;
+        measure("each path's signature")?;
         govern(&host, "required")?;
         host.run_as("alice", &format!("nixcert closure sign --yes --key {key} --host '*' {top}"))?.ok()?;
-        measured(&host, &check, "check-closure, by digest", count, runs, verify)?;
+        measure("one closure signature")?;
     }
-    Ok(())
+    Ok(Measured { ratios, notes: vec![versions] })
 }
 
 /// A host that trusts Alice's certificate; its Nix, which knows nothing of those, her key under the name that it has.
@@ -96,40 +104,8 @@ fn govern(host: &Host, closure_signature: &str) -> Result<()> {
     host.replace(POLICY, policy.as_bytes())
 }
 
-/// Runs a command as Alice, which must succeed, and prints a line of the table; gives the time in seconds.
-fn measured(
-    host: &Host,
-    line: &str,
-    name: &str,
-    count: u32,
-    runs: usize,
-    beside: Option<f64>,
-) -> Result<f64> {
-    host.write("/tmp/measure.py", MEASURE.as_bytes())?;
-    let output = host.run_as("alice", &format!("python3 /tmp/measure.py {runs} {line}"))?.ok()?;
-    let last = output.lines().last().unwrap_or_default();
-    let (seconds, kib) = last.split_once(' ').with_context(|| format!("no measure: {output}"))?;
-    let (seconds, kib): (f64, u64) = (seconds.parse()?, kib.trim().parse()?);
-    let ratio = beside.map_or_else(String::new, |beside| format!("{:.2}", seconds / beside));
-    println!("{count:<8} {name:<42} {:>7.0} ms {ratio:>8} {:>5} MiB", seconds * 1000.0, kib / 1024);
-    Ok(seconds)
-}
-
-/// Runs a command some times; its median time, and the most memory that it or one of its children had.
-const MEASURE: &str = r#"
-import os, resource, statistics, subprocess, sys, time
-times = []
-for _ in range(int(sys.argv[1])):
-    begun = time.monotonic()
-    done = subprocess.run(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    times.append(time.monotonic() - begun)
-    if done.returncode != 0:
-        sys.exit(done.stdout.decode()[:2000])
-print(statistics.median(times), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"#;
-
 /// A closure that is put into a store at once.
-struct Closure {
+pub(super) struct Closure {
     /// What `nix-store --load-db` reads.
     registration: String,
     /// Whether some path refers to it.
@@ -138,7 +114,7 @@ struct Closure {
 
 impl Closure {
     /// Makes one of so many paths, whose numbers begin with `first`; gives the top-level path.
-    fn make(host: &Host, first: u32, count: u32) -> Result<String> {
+    pub(super) fn make(host: &Host, first: u32, count: u32) -> Result<String> {
         let step = Step::start(format!("Making a closure of {count} paths"));
         let mut closure = Self { registration: String::new(), wanted: vec![false; count as usize] };
         for number in 0..count - 1 {

@@ -1,11 +1,12 @@
-//! The criterion benchmarks of the engine, as one table of ratios.
+//! The criterion benchmarks of the engine.
 
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::{products, report::strong};
+use super::{Measured, Ratio};
+use crate::products;
 
 /// The benchmarks, by package and name.
 const BENCHES: [(&str, &str); 2] = [("nixcert-ffi", "engine"), ("nixcert-host", "large")];
@@ -87,8 +88,8 @@ const TABLE: [Line; 10] = [
     },
 ];
 
-/// Runs them, and prints the table.
-pub(super) fn run() -> Result<()> {
+/// Runs them.
+pub(super) fn run() -> Result<Measured> {
     for (package, name) in BENCHES {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
@@ -100,24 +101,17 @@ pub(super) fn run() -> Result<()> {
             bail!("the benchmark {name} of {package} failed");
         }
     }
-    println!();
-    println!(
-        "{}",
-        strong(&format!("{:<60} {:>10}  {:<40} {:>6} {:>5}", "what", "time", "beside", "ratio", "aim"))
-    );
-    for line in &TABLE {
-        let time = median(line.measured)?;
-        let (rival, ratio) = match line.rival {
-            Some((rival, place)) => (rival, format!("{:.2}", time / median(place)?)),
-            None => ("", String::new()),
+    let line = |line: &Line| {
+        let rival = match line.rival {
+            Some((name, place)) => Some((name, median(place)?)),
+            None => None,
         };
-        let aim = line.aim.map_or_else(String::new, |aim| format!("{aim:.2}"));
-        println!("{:<60} {:>10}  {rival:<40} {ratio:>6} {aim:>5}", line.what, in_units(time));
-    }
-    Ok(())
+        Ok(Ratio { what: line.what.to_owned(), time: median(line.measured)?, rival, aim: line.aim })
+    };
+    Ok(Measured { ratios: TABLE.iter().map(line).collect::<Result<_>>()?, notes: vec![] })
 }
 
-/// The median of what criterion measured last, in nanoseconds.
+/// The median of what criterion measured last, in seconds.
 fn median(place: &str) -> Result<f64> {
     #[derive(Deserialize)]
     struct Estimates {
@@ -130,13 +124,5 @@ fn median(place: &str) -> Result<f64> {
     let file = products::target_directory()?.join("criterion").join(place).join("new/estimates.json");
     let text =
         fs::read_to_string(&file).with_context(|| format!("criterion left nothing in {}", file.display()))?;
-    Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate)
-}
-
-fn in_units(nanoseconds: f64) -> String {
-    match nanoseconds {
-        time if time < 1e3 => format!("{time:.0} ns"),
-        time if time < 1e6 => format!("{:.1} µs", time / 1e3),
-        time => format!("{:.1} ms", time / 1e6),
-    }
+    Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate / 1e9)
 }

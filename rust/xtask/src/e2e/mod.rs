@@ -23,6 +23,7 @@ mod faults;
 mod faults_activation;
 pub(crate) mod forge;
 mod load;
+mod narinfos;
 pub(crate) mod pki;
 mod plain;
 mod plugin;
@@ -142,6 +143,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         .chain(revocation::CASES)
         .chain(renewal::CASES)
         .chain(agreement::CASES)
+        .chain(narinfos::CASES)
         .chain(faults::CASES)
         .chain(load::CASES)
         .chain(senders::CASES)
