@@ -8,8 +8,9 @@ use crate::slow;
 use crate::vectors::{Case, Held, vectors};
 use arbitrary::Unstructured;
 use nixcert_core::{
-    Anchors, CERTIFICATE_MARK, CLOSURE_MARK, ChainCache, Clock, HostName, Object, Outcome, PublicKey, RevocationList, Revocations, Signer,
-    Times, Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, base64_encode, judge,
+    Anchors, CERTIFICATE_MARK, CLOSURE_MARK, ChainCache, Clock, HostName, Object, Outcome, PublicKey,
+    RevocationList, Revocations, Signer, Times, Trust, TrustError, Verdict, VerifiedList, base32_encode,
+    base64_decode, base64_encode, judge,
 };
 use nixcert_host::PolicyFile;
 use std::sync::Arc;
@@ -156,10 +157,7 @@ fn is_made_by(signer: &Signer, signature: &[u8], case: &Case, object: &Object, t
 pub(crate) fn is_certified(signer: &Signer, name: &[u8], case: &Case) -> (Vec<slow::Certificate>, String) {
     let Signer::Certified { key, label, serial, authority } = signer else { panic!("it has no certificate") };
     let (own, certificates) = slow::name(name).expect("N1");
-    assert!(
-        certificates.iter().all(|bytes| vectors().certificates.contains(bytes)),
-        "forged: a certificate"
-    );
+    assert!(certificates.iter().all(|bytes| vectors().certificates.contains(bytes)), "forged: a certificate");
     let chain: Vec<slow::Certificate> =
         certificates.iter().map(|bytes| slow::certificate(bytes).expect("section 3")).collect();
     let leaf = &chain[0];
@@ -306,11 +304,7 @@ pub(crate) fn pick_of<'a, T: Clone + 'a>(
 pub(crate) const HOST_CHANGES: u8 = 10;
 
 /// One change of what a host has, of this kind.
-pub(crate) fn change_host(
-    kind: u8,
-    input: &mut Unstructured<'_>,
-    case: &mut Case,
-) -> arbitrary::Result<()> {
+pub(crate) fn change_host(kind: u8, input: &mut Unstructured<'_>, case: &mut Case) -> arbitrary::Result<()> {
     let all = vectors();
     match kind {
         0 => case.host = Some(pick_of(input, &all.hosts)?),

@@ -201,7 +201,10 @@ pub(crate) fn statement(data: &[u8]) -> bool {
     assert_eq!(statement.to_bytes().as_deref(), Ok(data));
     let slow = slow::statement(data).expect("a slow reader disagrees");
     assert_eq!(statement.path.as_str().as_bytes(), slow.path);
-    assert_eq!((&statement.closure.sha256[..], u64::from(statement.closure.paths)), (&*slow.digest, slow.paths));
+    assert_eq!(
+        (&statement.closure.sha256[..], u64::from(statement.closure.paths)),
+        (&*slow.digest, slow.paths)
+    );
     assert!(statement.hosts.iter().map(String::as_bytes).eq(&slow.hosts));
     assert_eq!((statement.signed.seconds(), statement.not_after.seconds()), (slow.signed, slow.not_after));
     assert!(

@@ -6,6 +6,7 @@
 
 mod decision;
 mod formats;
+mod gate;
 mod slow;
 mod vectors;
 
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "narinfo", property: formats::narinfo, seeds: formats::narinfo_seeds },
     Target { name: "object", property: formats::object, seeds: formats::object_seeds },
     Target { name: "decision", property: decision::decision, seeds: decision::seeds },
+    Target { name: "gate", property: gate::gate, seeds: gate::seeds },
 ];
 
 impl Target {

@@ -122,6 +122,11 @@ impl Vectors {
             for path in closure.paths {
                 path.signatures.iter().for_each(|signature| vectors.take_signature(signature));
                 vectors.fingerprints.insert((false, path.fingerprint));
+                for voucher in path.earlier.into_iter().flat_map(|record| record.vouchers) {
+                    if let RecordedVoucher::Person(name) = voucher {
+                        vectors.take_name(name.as_bytes());
+                    }
+                }
             }
         }
         for list in read_all(&directory.join("lists")) {
@@ -147,6 +152,10 @@ impl Vectors {
         let Some(colon) = signature.iter().position(|byte| *byte == b':') else { return };
         let (name, payload) = (&signature[..colon], &signature[colon + 1..]);
         self.payloads.insert(payload.to_vec());
+        self.take_name(name);
+    }
+
+    fn take_name(&mut self, name: &[u8]) {
         let Ok(text) = std::str::from_utf8(name) else { return };
         if let Ok(name) = ClosureName::parse(name) {
             self.statements.insert(name.statement);

@@ -571,7 +571,7 @@ fn forged(bed: &Bed) -> Result<Outcome> {
     bed.workstation.write(&list, &bad)?;
     site.does_not_install(&list, "bad-list-signature")?;
     bed.workstation.write(&list, &[&*good, b"\n"].concat())?;
-    site.does_not_install(&list, "malformed-list")?;
+    site.does_not_install(&list, "bad-list-signature")?;
     site.offered(&alice, None)?;
     bed.workstation.write(&list, &good)?;
     site.install(&list)?;
