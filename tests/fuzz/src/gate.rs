@@ -31,12 +31,12 @@ const BYTES_PER_BYTE: usize = 256;
 /// G4: "at most a day after now"
 const DAY: u64 = 86_400;
 
-/// Each vector as it is, and with one change.
+/// Each vector as it is, with some change, and where signatures of each path suffice, if who asks made some.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let numbers = 0..u16::try_from(vectors().closures.len()).expect("there are some hundred");
     let seed = |number: u16| {
         let [low, high] = number.to_le_bytes();
-        [vec![low, high], vec![low, high, low, low, 0, low / 2, 1, low]]
+        [vec![low, high], vec![low, high, low, low, 0, low / 2, 1, low], vec![low, high, 18, 3]]
     };
     numbers.flat_map(seed).collect()
 }
@@ -164,7 +164,7 @@ impl Asked {
             false => (0..self.objects.len()).for_each(&mut judge),
             true => (0..self.objects.len()).rev().for_each(&mut judge),
         }
-        let [mut tally, other] = tallies;
+        let [other, mut tally] = tallies;
         tally.merge(&other);
         let conclusion = gate.conclude(&tally);
         if let Ok(passed) = &conclusion {
@@ -605,17 +605,17 @@ fn change(input: &mut Unstructured<'_>, case: &mut Closure) -> arbitrary::Result
         15 => case.host.ca_keys = pick(input, &all.closures)?.host.ca_keys,
         16 | 17 => change_activation("votes", json!(1 + input.arbitrary::<u8>()? % 4), case),
         18 => {
-            let (key, value) = pick(
-                input,
-                &[
-                    ("closure-signature", json!("optional")),
-                    ("closure-signature", json!("required")),
-                    ("caller-must-sign", json!(true)),
-                    ("through-one-intermediate", json!("separate-votes")),
-                    ("vendors", json!([])),
-                ],
-            )?;
-            change_activation(key, value, case);
+            let bits = input.arbitrary::<u8>()?;
+            let of = |bit: u8, no: serde_json::Value, yes| if bits & bit == 0 { no } else { yes };
+            change_activation("closure-signature", of(1, json!("required"), json!("optional")), case);
+            change_activation("caller-must-sign", of(2, json!(false), json!(true)), case);
+            let through = of(4, json!("one-vote"), json!("separate-votes"));
+            change_activation("through-one-intermediate", through, case);
+            let entry = case.host.ca_keys.last().filter(|_| bits & 8 != 0);
+            if let Some((ca, _)) = entry.and_then(|entry| entry.split_once(':')) {
+                let authorities = json!([ca]);
+                change_activation("authorities", authorities, case);
+            }
         }
         19 if case.paths.len() > 1 => {
             let number = 1 + usize::from(input.arbitrary::<u8>()?) % (case.paths.len() - 1);
@@ -691,7 +691,7 @@ fn change_record(
 ) -> arbitrary::Result<()> {
     let number = usize::from(input.arbitrary::<u8>()?) % path.earlier.len().max(1);
     let record = path.earlier.get_mut(number).ok_or(arbitrary::Error::EmptyChoose)?;
-    match input.arbitrary::<u8>()? % 6 {
+    match input.arbitrary::<u8>()? % 8 {
         0 => drop(path.earlier.remove(number)),
         1 if !record.vouchers.is_empty() => {
             let at = usize::from(input.arbitrary::<u8>()?) % record.vouchers.len();
@@ -705,7 +705,13 @@ fn change_record(
             let name = slow::closure_name(name).map_or(name.to_vec(), |(_, name)| name);
             Some(RecordedVoucher::Person(String::from_utf8_lossy(&name).into_owned()))
         })),
-        _ => record.vouchers.push(RecordedVoucher::Itself),
+        5 => record.vouchers.push(RecordedVoucher::Itself),
+        // In two deployments, what was in one.
+        _ => {
+            let vouchers = record.vouchers.pop().into_iter().collect();
+            let activated = record.activated;
+            path.earlier.push(Record { activated, vouchers });
+        }
     }
     Ok(())
 }
