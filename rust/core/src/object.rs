@@ -5,11 +5,13 @@ use crate::limits::STORE_PATH_NAME_BYTES;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// A store path: `DIRECTORY/DIGEST-NAME` (FORMAT O3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StorePath {
-    text: String,
+    /// Shared: a closure has each path in many sets of references.
+    text: Arc<str>,
     /// Where DIGEST begins.
     base: usize,
 }
@@ -25,7 +27,7 @@ impl StorePath {
         if !is_store_directory(directory.as_bytes()) || !is_base_name(base) {
             return Err(refuse());
         }
-        Ok(Self { text: text.to_owned(), base: directory.len() + 1 })
+        Ok(Self { text: text.into(), base: directory.len() + 1 })
     }
 
     /// A path from its last component, in a store directory.
@@ -72,15 +74,20 @@ const DIGEST_CHARS: usize = 32;
 /// Nix's base-32 alphabet (libutil/hash.cc).
 pub(crate) const NIX32: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
+/// Whether a byte is of [`NIX32`]: of digits and letters all but `e`, `o`, `t` and `u`. Asked of hundreds for each path.
+fn is_nix32_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'd' | b'f'..=b'n' | b'p'..=b's' | b'v'..=b'z')
+}
+
 /// "DIGEST - NAME: DIGEST is 32 characters of Nix's base-32 alphabet; NAME 1 to 211 bytes from …" (FORMAT O3)
 pub(crate) fn is_base_name(base: &str) -> bool {
     let Some((digest, name)) = base.as_bytes().split_at_checked(DIGEST_CHARS) else { return false };
-    let name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(byte);
+    let name_byte = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b'_' | b'?' | b'=');
     let Some((b'-', name)) = name.split_first() else { return false };
     // Nix's checkName (libstore/path.cc): a leading component of dots would be one of the file system's.
     let dots = matches!(name.split(|byte| *byte == b'-').next(), Some(b"." | b".."));
     !dots
-        && digest.iter().all(|byte| NIX32.contains(byte))
+        && digest.iter().all(|byte| is_nix32_digit(*byte))
         && (1..=STORE_PATH_NAME_BYTES).contains(&name.len())
         && name.iter().all(name_byte)
 }
@@ -104,37 +111,42 @@ impl PathInfo {
         let references: Vec<&str> = self.references.iter().map(StorePath::as_str).collect();
         format!("1;{};sha256:{};{};{}", self.path, self.nar_hash, self.nar_size, references.join(","))
     }
+}
 
-    /// Read a fingerprint.
-    fn parse(fingerprint: &str) -> Result<Self, ObjectError> {
-        let mut fields = fingerprint.split(';');
-        let mut field = |name: &'static str| fields.next().ok_or(ObjectError::Fingerprint(name));
-        if field("version")? != "1" {
-            return Err(ObjectError::Fingerprint("version"));
-        }
-        let path = StorePath::parse(field("path")?)?;
-        let nar_hash = field("hash")?
-            .strip_prefix("sha256:")
-            .filter(|hash| is_nix32_sha256(hash))
-            .ok_or(ObjectError::Fingerprint("hash"))?
-            .to_owned();
-        let size = field("size")?;
-        let nar_size = size
-            .parse()
-            .ok()
-            .filter(|n: &u64| *n != 0 && n.to_string() == size)
-            .ok_or(ObjectError::Fingerprint("size"))?;
-        let list = field("references")?;
-        let references: BTreeSet<StorePath> =
-            list.split(',').filter(|_| !list.is_empty()).map(StorePath::parse).collect::<Result<_, _>>()?;
-        let info = Self { path, nar_hash, nar_size, references };
+/// The path of a fingerprint, if that is one, in the one form that there is (FORMAT O1).
+fn path_of_fingerprint(fingerprint: &str) -> Result<StorePath, ObjectError> {
+    let mut fields = fingerprint.split(';');
+    let mut field = |name: &'static str| fields.next().ok_or(ObjectError::Fingerprint(name));
+    if field("version")? != "1" {
+        return Err(ObjectError::Fingerprint("version"));
+    }
+    let path = StorePath::parse(field("path")?)?;
+    if !field("hash")?.strip_prefix("sha256:").is_some_and(is_nix32_sha256) {
+        return Err(ObjectError::Fingerprint("hash"));
+    }
+    if !is_size(field("size")?) {
+        return Err(ObjectError::Fingerprint("size"));
+    }
+    let list = field("references")?;
+    let mut previous = "";
+    for reference in list.split(',').filter(|_| !list.is_empty()) {
         // "PATH and REFERENCES share one store directory"
-        if info.references.iter().any(|reference| reference.directory() != info.path.directory()) {
+        let base = reference.strip_prefix(path.directory()).and_then(|rest| rest.strip_prefix('/'));
+        // "strictly ascending"
+        if !base.is_some_and(is_base_name) || reference <= previous {
             return Err(ObjectError::Fingerprint("references"));
         }
-        // One encoding: order, duplicates and trailing fields are settled by writing it again.
-        if info.fingerprint() == fingerprint { Ok(info) } else { Err(ObjectError::Fingerprint("references")) }
+        previous = reference;
     }
+    match fields.next() {
+        None => Ok(path),
+        Some(_) => Err(ObjectError::Fingerprint("references")),
+    }
+}
+
+/// A number from 1 to 2^64 - 1, in decimal digits without leading zeros.
+fn is_size(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') && text.parse::<u64>().is_ok()
 }
 
 /// 52 characters of Nix's base-32, the first of which holds one bit only.
@@ -147,7 +159,7 @@ pub(crate) fn is_nix32(text: &str, bytes: usize) -> bool {
     let left_over = bytes * 8 % 5;
     let first = NIX32.get(..if left_over == 0 { 32 } else { 1 << left_over }).unwrap_or_default();
     text.len() == (bytes * 8).div_ceil(5)
-        && text.bytes().all(|byte| NIX32.contains(&byte))
+        && text.bytes().all(is_nix32_digit)
         && text.bytes().next().is_some_and(|byte| first.contains(&byte))
 }
 
@@ -176,7 +188,7 @@ impl Object {
     /// [`ObjectError`] if the fingerprint is not one.
     pub fn path(fingerprint: &[u8]) -> Result<Self, ObjectError> {
         let text = std::str::from_utf8(fingerprint).map_err(|_| ObjectError::Fingerprint("text"))?;
-        let path = PathInfo::parse(text)?.path;
+        let path = path_of_fingerprint(text)?;
         Ok(Self { kind: ObjectKind::Path, fingerprint: fingerprint.to_vec(), path })
     }
 
@@ -315,6 +327,13 @@ pub fn nix32(hash: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_of_the_alphabet() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_nix32_digit(byte), NIX32.contains(&byte), "{byte}");
+        }
+    }
 
     const DIGEST: &str = "syd87l2rxw8cbsxmxl853h0r6pdwhwjr";
     const HASH: &str = "1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0";

@@ -6,7 +6,7 @@ use nixcert_files::FileError;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,17 +65,23 @@ impl Store {
     pub fn closure(&mut self, top: &StorePath, limit: usize) -> Result<Closure<'_>, StoreError> {
         let snapshot = self.connection.transaction()?;
         let paths = reachable(&snapshot, top, limit)?;
-        let positions = paths.iter().zip(0..).map(|((id, _), position)| (*id, position)).collect();
-        Ok(Closure { snapshot, paths, positions })
+        Ok(Closure { snapshot, paths })
     }
 }
 
 /// All paths that one path refers to, directly or not, and itself, in one snapshot of the database.
 pub struct Closure<'store> {
     snapshot: Transaction<'store>,
-    paths: Vec<(i64, StorePath)>,
-    /// Where in `paths` each row is.
-    positions: HashMap<i64, usize>,
+    paths: Vec<Listed>,
+}
+
+/// A path of a closure.
+struct Listed {
+    /// Its row.
+    id: i64,
+    path: StorePath,
+    /// Where in the closure those are that it refers to, in order. (A closure has at most [`CLOSURE_PATHS`].)
+    references: Box<[u32]>,
 }
 
 impl Closure<'_> {
@@ -87,7 +93,7 @@ impl Closure<'_> {
 
     /// The paths, ascending by the bytes of their fingerprints (FORMAT O1).
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &StorePath> {
-        self.paths.iter().map(|(_, path)| path)
+        self.paths.iter().map(|listed| &listed.path)
     }
 
     /// What the database says of some of the paths, in the order of [`Closure::paths`].
@@ -99,22 +105,12 @@ impl Closure<'_> {
         let mut row = self.snapshot.prepare(
             "select hash, narSize, registrationTime, ultimate, sigs, ca, deriver from ValidPaths where id = ?",
         )?;
-        let mut references = self.snapshot.prepare(REFERENCES)?;
-        let mut entries = Vec::with_capacity(paths.len());
-        for (id, path) in paths {
-            let dangling = || StoreError::Dangling(path.clone());
-            let mut places = references
-                .query_map([id], |row| row.get(0))?
-                .map(|reference| self.positions.get(&reference?).copied().ok_or_else(dangling))
-                .collect::<Result<Vec<usize>, StoreError>>()?;
-            // A set is made fastest from what is in order.
-            places.sort_unstable();
-            let path_at =
-                |place: usize| self.paths.get(place).map(|(_, path)| path.clone()).ok_or_else(dangling);
-            let referenced = places.into_iter().map(path_at).collect::<Result<_, _>>()?;
-            entries.push(row.query_one([id], |row| Ok(entry(path, referenced, row)))??);
-        }
-        Ok(entries)
+        let path_at = |place: &u32| Some(self.paths.get(usize::try_from(*place).ok()?)?.path.clone());
+        let read = |Listed { id, path, references }: &Listed| {
+            let references = references.iter().filter_map(path_at).collect();
+            row.query_one([id], |row| Ok(entry(path, references, row)))?
+        };
+        paths.iter().map(read).collect()
     }
 }
 
@@ -219,44 +215,69 @@ pub enum StoreError {
 const REFERENCES: &str = "select reference from Refs where referrer = ?";
 
 /// All rows that can be reached from a path, in order.
-fn reachable(
-    snapshot: &Transaction<'_>,
-    top: &StorePath,
-    limit: usize,
-) -> Result<Vec<(i64, StorePath)>, StoreError> {
+fn reachable(snapshot: &Transaction<'_>, top: &StorePath, limit: usize) -> Result<Vec<Listed>, StoreError> {
     let first: Option<i64> = snapshot
         .query_row("select id from ValidPaths where path = ?", [top.as_str()], |row| row.get(0))
         .optional()?;
     let first = first.ok_or_else(|| StoreError::NotValid(top.clone()))?;
     let mut path_of = snapshot.prepare("select path from ValidPaths where id = ?")?;
     let mut references = snapshot.prepare(REFERENCES)?;
-    let mut seen = HashSet::from([first]);
-    let mut paths = vec![(first, top.clone())];
+    // In the order in which they are found; where each row is in there.
+    let mut found = vec![Listed { id: first, path: top.clone(), references: Box::default() }];
+    let mut places = HashMap::from([(first, 0_u32)]);
     let mut next = 0;
-    while let Some((referrer, referrer_path)) = paths.get(next).cloned() {
-        next += 1;
-        let mut rows = references.query([referrer])?;
+    while let Some((id, path)) = found.get(next).map(|listed| (listed.id, listed.path.clone())) {
+        let mut own = Vec::new();
+        let mut rows = references.query([id])?;
         while let Some(row) = rows.next()? {
             let id = row.get(0)?;
-            if !seen.insert(id) {
+            if let Some(place) = places.get(&id) {
+                own.push(*place);
                 continue;
             }
-            if paths.len() >= limit {
-                return Err(StoreError::TooMany { top: top.clone(), limit });
+            let too_many = || StoreError::TooMany { top: top.clone(), limit };
+            if found.len() >= limit {
+                return Err(too_many());
             }
             let path = path_of
                 .query_row([id], |row| Ok(store_path(row.get_ref(0)?)))
                 .optional()?
-                .ok_or_else(|| StoreError::Dangling(referrer_path.clone()))?
+                .ok_or_else(|| StoreError::Dangling(path.clone()))?
                 .map_err(|error| StoreError::Path { top: top.clone(), error })?;
             if path.directory() != top.directory() {
                 return Err(StoreError::Directory { top: top.clone(), other: path });
             }
-            paths.push((id, path));
+            let place = u32::try_from(found.len()).map_err(|_| too_many())?;
+            places.insert(id, place);
+            own.push(place);
+            found.push(Listed { id, path, references: Box::default() });
+        }
+        if let Some(listed) = found.get_mut(next) {
+            listed.references = own.into();
+        }
+        next += 1;
+    }
+    Ok(sorted(found))
+}
+
+/// The same by their fingerprints, and so their references.
+fn sorted(found: Vec<Listed>) -> Vec<Listed> {
+    let mut order: Vec<(usize, Listed)> = found.into_iter().enumerate().collect();
+    order.sort_unstable_by(|(_, a), (_, b)| by_fingerprint(&a.path, &b.path));
+    let mut moved = vec![0; order.len()];
+    for ((place, _), now) in order.iter().zip(0_u32..) {
+        if let Some(moved) = moved.get_mut(*place) {
+            *moved = now;
         }
     }
-    paths.sort_unstable_by(|(_, a), (_, b)| by_fingerprint(a, b));
-    Ok(paths)
+    let put = |(_, mut listed): (usize, Listed)| {
+        for place in &mut listed.references {
+            *place = usize::try_from(*place).ok().and_then(|old| moved.get(old).copied()).unwrap_or(*place);
+        }
+        listed.references.sort_unstable();
+        listed
+    };
+    order.into_iter().map(put).collect()
 }
 
 /// "1;PATH;…": of two paths one of which begins with the other, the `;` after the shorter one decides.
