@@ -3,7 +3,7 @@
 use crate::certificate::{Certificate, Usage};
 use crate::closure::Statement;
 use crate::key::{PublicKey, UsableKey, WeakKey};
-use crate::limits::CACHED_CHAINS;
+use crate::limits::{CACHED_CHAINS, CACHED_FINGERPRINT_BYTES, CACHED_SIGNATURES};
 use crate::reason::{CertificateId, Reason};
 use crate::trust::Anchors;
 use std::collections::{BTreeMap, VecDeque};
@@ -220,12 +220,22 @@ impl ChainError {
     }
 }
 
-/// Verified chains by their bytes, at most [`CACHED_CHAINS`]; the oldest goes first. What is remembered depends on
-/// neither object, host nor time. The trusted keys are looked up again at each use, so a cache outlives a change of trust.
+/// Verified chains by their bytes, at most [`CACHED_CHAINS`], and signatures that were good, at most [`CACHED_SIGNATURES`]; the
+/// oldest goes first. What is remembered depends on neither host nor time. The trusted keys are looked up again at each use, so
+/// a cache outlives a change of trust.
 #[derive(Debug, Default)]
 pub struct ChainCache {
     chains: BTreeMap<Box<[u8]>, Arc<VerifiedChain>>,
     by_age: VecDeque<Box<[u8]>>,
+    good: VecDeque<GoodSignature>,
+}
+
+/// A key, what it signed, and how.
+#[derive(Debug)]
+struct GoodSignature {
+    key: PublicKey,
+    message: Box<[u8]>,
+    signature: [u8; 64],
 }
 
 impl ChainCache {
@@ -244,6 +254,26 @@ impl ChainCache {
             anchors.get(&chain.anchor).is_some() && anchors.get(&chain.leaf).is_none()
         };
         self.chains.get(certificates).filter(still_good).cloned()
+    }
+
+    /// Whether a chain's leaf signed this: computed, or remembered, which is the same.
+    pub(crate) fn verifies(&mut self, chain: &VerifiedChain, message: &[u8], signature: &[u8; 64]) -> bool {
+        let is_this = |good: &GoodSignature| {
+            good.signature == *signature && good.key == chain.leaf && *good.message == *message
+        };
+        if self.good.iter().any(is_this) {
+            return true;
+        }
+        let verifies = chain.verifies(message, signature);
+        if verifies && message.len() <= CACHED_FINGERPRINT_BYTES {
+            self.good.truncate(CACHED_SIGNATURES - 1);
+            self.good.push_front(GoodSignature {
+                key: chain.leaf,
+                message: message.into(),
+                signature: *signature,
+            });
+        }
+        verifies
     }
 
     pub(crate) fn insert(&mut self, certificates: &[u8], chain: Arc<VerifiedChain>) {

@@ -264,7 +264,7 @@ impl<'a> Judgement<'a> {
         let leaf = check_label(name, &chain)?;
         // D1: "the signature is valid for the leaf's subject key and the fingerprint"
         self.count_check()?;
-        if !chain.verifies(self.object.fingerprint(), payload) {
+        if !self.cache.verifies(&chain, self.object.fingerprint(), payload) {
             return Err(Reason::BadSignature { certificate: Some(leaf) });
         }
         self.inquiry.vouch(chain)

@@ -38,6 +38,13 @@ pub const LAST_SECOND: u64 = 253_402_300_799;
 /// Most verified chains that a [`crate::ChainCache`] remembers: some 5 MB at worst.
 pub const CACHED_CHAINS: usize = 128;
 
+/// How many signatures a [`crate::ChainCache`] remembers as good: a daemon judges a path before and after its contents arrive, and
+/// a client brings some at once.
+pub const CACHED_SIGNATURES: usize = 32;
+
+/// Of what is signed, the longest that is remembered, in bytes: of nearly every path, and 128 KiB in all.
+pub const CACHED_FINGERPRINT_BYTES: usize = 4_096;
+
 /// Longest revocation list, in bytes (FORMAT L1): some five million serial numbers.
 pub const LIST_BYTES: usize = 64 << 20;
 

@@ -12,6 +12,7 @@
 )]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nixcert_core::limits::CACHED_SIGNATURES;
 use nixcert_core::{
     Certificate, CertificateName, ChainCache, Label, Object, Serial, Times, Trust, Usage, base64_encode,
     judge,
@@ -150,8 +151,21 @@ fn one_path(c: &mut Criterion) {
     });
 
     let (trust, certified) = (trust(), signature(&[leaf(&alice, &ca())], &alice));
+    // So many that no signature is remembered when it comes again.
+    let (name, _) = certified.rsplit_once(':').unwrap();
+    let others: Vec<(Object, String)> = (0..4 * CACHED_SIGNATURES)
+        .map(|number| {
+            let fingerprint = [&fingerprint, b"-" as &[u8], number.to_string().as_bytes()].concat();
+            let signature = format!("{name}:{}", base64_encode(&alice.sign(&fingerprint)));
+            (Object::path(&fingerprint).unwrap(), signature)
+        })
+        .collect();
+    let mut next = others.iter().cycle();
     group.bench_function("certificate, chain seen before", |b| {
-        b.iter(|| assert!(judge(&object, &[black_box(&certified)], &trust, times, &mut cache).accepted()));
+        b.iter(|| {
+            let (object, signature) = next.next().unwrap();
+            assert!(judge(object, &[black_box(signature)], &trust, times, &mut cache).accepted())
+        });
     });
     group.bench_function("certificate, never seen", |b| {
         b.iter_batched_ref(

@@ -145,7 +145,7 @@ pub(crate) fn build(cache: &Cache, nix: &Nix, extent: Extent, optimise: Optimise
     let library = products::library(cache, profile)?;
     let objects = compile(cache, &root, nix, extent, &patches, Some(&library), optimise)?;
 
-    // The library changes more often than what is compiled against its header.
+    // The library changes more often than its interface.
     let more = match optimise {
         Optimise::No | Optimise::Yes => "",
         Optimise::NoAndSanitize => INSTALL_SANITIZED,
@@ -191,15 +191,15 @@ fn compile(
     let flags = format!("{speed} {}", extent.link(optimise));
     let compile = COMPILE.replace("@flags@", &flags).replace("@environment@", environment);
     let script = format!("{changes}{compile}{}", extent.install(optimise));
-    let header = match library {
-        Some(library) => fs::read_to_string(library.join("include/nixcert.hh"))?,
-        None => String::new(),
-    };
+    let mut interface = String::new();
+    for file in library.iter().flat_map(|library| INTERFACE.map(|file| library.join(file))) {
+        interface.push_str(&fs::read_to_string(file)?);
+    }
     let (copied, source) = match &nix.source {
         Source::Debian => (NIX_SOURCE, None),
         Source::Copy(copy) => ("/source", Some(copy.as_path())),
     };
-    let parts = [name(root), source.map(name).unwrap_or_default(), &script, &header];
+    let parts = [name(root), source.map(name).unwrap_or_default(), &script, &interface];
     let key = Key::of(parts.into_iter().chain(patches.iter().map(|patch| patch.text.as_str())));
     let kind = format!("nix-{}{}-{}", nix.supported.release, optimise.suffix(), extent.name());
     cache.entry(&kind, &key, |directory| {
@@ -215,6 +215,9 @@ fn compile(
         Ok(())
     })
 }
+
+/// What is compiled against of the library.
+const INTERFACE: [&str; 2] = ["include/nixcert.hh", "lib/pkgconfig/nixcert.pc"];
 
 /// Puts patches beside the tree, and gives the script that applies them.
 fn write_patches(directory: &Path, patches: &[Patch]) -> Result<String> {

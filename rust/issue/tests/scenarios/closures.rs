@@ -310,6 +310,17 @@ fn on_top(description: &'static str) -> ClosureScenario {
     })
 }
 
+fn votes_of_acme() -> Value {
+    let sealed = json!({ "permitted-names": ["*"], "usages": ["vouch-for-systems"] });
+    and(and(policy(), &["ca", "sealed-1"], sealed), &["activation", "authorities"], json!([ACME]))
+}
+
+/// Rules for the other CA alone.
+fn without_rules() -> Value {
+    let sealed = json!({ "permitted-names": ["*"], "usages": ["vouch-for-systems"] });
+    and(policy(), &["ca"], json!({ "sealed-1": sealed }))
+}
+
 /// All of it was activated before, by Alice's word.
 fn again(description: &'static str) -> ClosureScenario {
     let mut paths = system();
@@ -496,6 +507,15 @@ scenarios! {
     "accept-caller": by_alice("Who asks has signed").under(rule("caller-must-sign", json!(true))).accepted(),
     "refuse-caller": ClosureScenario { caller: Some("bob".to_owned()), ..by_alice("Who asks has not signed") }
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
+    "refuse-caller-of-another-ca": ClosureScenario { trusted_ca_keys: both_cas(), ..with_closure("Who asks is so called by a CA that is not asked for votes", &[
+        closure_signature(&statement(), &bobs(), &bob()),
+        closure_signature(&statement(), &name(&[(voucher(leaf()), other_root())]), &alice()),
+    ]) }.under(and(votes_of_acme(), &["activation", "caller-must-sign"], json!(true)))
+        .expect(Some("caller-has-not-signed"), &[None, None], [COVERED; 4]),
+    "accept-caller-of-the-ca": ClosureScenario { trusted_ca_keys: both_cas(), ..with_closure("… and by one that is", &[
+        closure_signature(&statement(), &bobs(), &bob()),
+        closure_signature(&statement(), &alices(), &alice()),
+    ]) }.under(and(votes_of_acme(), &["activation", "caller-must-sign"], json!(true))).accepted(),
     "refuse-caller-unknown": ClosureScenario { caller: None, ..by_alice("Nobody knows who asks") }
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
     "accept-caller-of-another-statement": ClosureScenario {
@@ -577,6 +597,8 @@ scenarios! {
     "refuse-each-signed-by-importer": each_signed("One path is signed by somebody who may import alone")
         .path(1, |path| path.signatures = vec![sign(&mallorys(), &mallory(), &path.fingerprint)])
         .under(rule("closure-signature", json!("optional"))).expect(LEFT, &[], [SIGNATURES, None, VENDOR, SIGNATURES]),
+    "refuse-name-not-among-permitted": by_leaf("A certificate for nothing but the system's own path", Draft { permitted_names: set(&["nixos-system-*"]), ..voucher(leaf()) })
+        .expect(LEFT, &[None], [COVERED, None, VENDOR, ITSELF]),
     "refuse-name-not-permitted": by_leaf("A certificate that does not reach to sudo", Draft { excluded_names: set(&["sudo@"]), ..voucher(leaf()) })
         .expect(LEFT, &[None], [COVERED, None, VENDOR, COVERED]),
     "accept-votes-of-both-kinds": by_alice("One vote covers the closure, the other is path by path").path(0, |path| *path = path.clone().signed(&bobs(), &bob()))
@@ -640,12 +662,26 @@ scenarios! {
         .recorded(&name(&[(Draft { serial: Serial(0x99), ..voucher(leaf()) }, root())])).expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
     "refuse-again-other-voters": again("The policy asks another CA for votes since").under(and(and(policy(), &["ca", "sealed-1"], json!({ "permitted-names": ["*"], "usages": ["vouch-for-systems"] })), &["activation", "authorities"], json!(["sealed-1"])))
         .expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
+    "refuse-again-votes-apart": again("The policy asks for two votes since, and two had vouched, each for another deployment of it").under(rule("votes", json!(2)))
+        .recorded_apart(&bobs()).expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
+    "accept-again-of-one-of-two-deployments": again("The policy asks for one vote").recorded_apart(&bobs())
+        .expect(None, &[], [EARLIER, EARLIER, VENDOR, EARLIER]),
+    "refuse-again-no-rules": ClosureScenario { trusted_ca_keys: both_cas(), ..again("Who had vouched is under a trusted CA that has no rules any more") }
+        .under(without_rules()).expect(LEFT, &[], [None, None, VENDOR, ITSELF]),
     "refuse-again-top-by-vendor": again("A record by which a vendor vouched for the top-level path")
         .path(0, |path| path.earlier[0].vouchers = vec![RecordedVoucher::Vendor(entry("cache.example.org-1", &cache()))])
         .expect(LEFT, &[], [None, EARLIER, VENDOR, EARLIER]),
 }
 
 impl ClosureScenario {
+    /// This person had vouched for all of it, at another time.
+    fn recorded_apart(mut self, person: &str) -> Self {
+        for path in self.paths.iter_mut().filter(|path| !path.earlier.is_empty()) {
+            path.earlier.push(EarlierVouchers { activated: NOW - 4 * 3_600, ..earlier(person) });
+        }
+        self
+    }
+
     /// This person had vouched for all of it, too.
     fn recorded(mut self, person: &str) -> Self {
         for earlier in self.paths.iter_mut().flat_map(|path| &mut path.earlier) {
