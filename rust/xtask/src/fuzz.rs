@@ -19,8 +19,8 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// The longest input that is made. A decision's only says what is changed.
-const LONGEST: [(&str, &str); 2] = [("decision", "256"), ("", "8192")];
+/// The longest input that is made. Those of decisions only say what is changed.
+const LONGEST: [(&str, &str); 3] = [("decision", "256"), ("gate", "256"), ("", "8192")];
 
 /// What takes longer than this, in seconds, hangs.
 const HANG: &str = "-timeout=20";

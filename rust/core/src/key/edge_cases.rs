@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read files")]
 
 use super::PublicKey;
+use ed25519_dalek::Signature;
 use serde::Deserialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,9 +36,17 @@ fn decides_as_libsodium_does(cases: &[Case]) {
     let mut accepted = 0;
     for (case, theirs) in cases.iter().zip(theirs) {
         assert_eq!(ours(case), theirs, "{}", case.name);
+        assert_eq!(strict(case), theirs, "{}: verify_strict", case.name);
         accepted += usize::from(theirs);
     }
     println!("{} vectors, {accepted} of them accepted, by both alike", cases.len());
+}
+
+/// What the library's own strict verification says, with a key that C4 admits.
+fn strict(case: &Case) -> bool {
+    let Ok(key) = <[u8; 32]>::try_from(case.key.as_slice()) else { return false };
+    let Ok(signature) = Signature::from_slice(&case.signature) else { return false };
+    PublicKey(key).usable().is_ok_and(|key| key.0.verify_strict(&case.message, &signature).is_ok())
 }
 
 /// As `judge` does: a key that is usable, and 64 bytes of signature.

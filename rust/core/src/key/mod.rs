@@ -1,7 +1,7 @@
 //! Ed25519 public keys (FORMAT C4).
 
 use crate::encoding::base64_encode;
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 use std::fmt;
 
 /// The 32 bytes of an Ed25519 public key: for comparing and showing. It verifies nothing; only a key that someone
@@ -52,11 +52,30 @@ pub(crate) struct UsableKey(VerifyingKey);
 
 impl UsableKey {
     /// Check a signature as libsodium does (FORMAT C4).
+    ///
+    /// This is what `verify_strict` decides, for less: plain verification computes R and compares encodings, so an R that is good is
+    /// canonical, and whether it is of small order can be seen from its bytes. (Without that, and with any key, it accepts 169
+    /// of 1,077 public edge cases that libsodium refuses.)
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        // verify_strict, never verify: plain verification accepts 169 of 1,077 public edge cases that libsodium refuses.
-        self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
+        let signature = Signature::from_bytes(signature);
+        !is_of_small_order(*signature.r_bytes()) && self.0.verify(message, &signature).is_ok()
     }
 }
+
+/// Whether the canonical encoding of a point is that of one of the eight of small order.
+fn is_of_small_order(mut encoding: [u8; 32]) -> bool {
+    encoding[31] &= 0x7f; // the sign of x
+    SMALL_ORDER.contains(&encoding)
+}
+
+/// The y of the points of small order: 0, 1, -1, and both of order eight (libsodium: `ge25519_has_small_order`).
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    *b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    *b"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    *b"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+    *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+];
 
 #[cfg(test)]
 mod edge_cases;
@@ -64,6 +83,25 @@ mod edge_cases;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn eight_points_are_of_small_order() {
+        for point in EIGHT_TORSION {
+            assert!(is_of_small_order(point.compress().to_bytes()), "{point:?}");
+        }
+        let found: BTreeSet<[u8; 32]> = EIGHT_TORSION
+            .iter()
+            .map(|point| {
+                let mut y = point.compress().to_bytes();
+                y[31] &= 0x7f;
+                y
+            })
+            .collect();
+        assert_eq!(found, BTreeSet::from(SMALL_ORDER));
+        assert!(!is_of_small_order(ED25519_BASEPOINT_POINT.compress().to_bytes()));
+    }
 
     #[test]
     fn weak_keys_are_refused() {
