@@ -7,7 +7,10 @@ use anyhow::{Context, Result};
 use super::{Measured, Ratio, closure::Closure, median, times};
 use crate::{
     cache::Cache,
-    e2e::pki::{certify, root_ca},
+    e2e::{
+        forge::Key,
+        pki::{certify, root_ca},
+    },
     host::{Host, Recipe},
     network::Switch,
     nix_build::{self, Extent, Optimise},
@@ -49,16 +52,17 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
         Side::new(Host::boot(scratch, &switch, &recipe)?, extent)
     };
     let [stock, patched] = [boot("stock", 1, Extent::Stock)?, boot("patched", 2, Extent::Full)?];
-    let step = Step::start(format!("Copying {PATHS} paths {COPIES} times into each of three stores"));
-    let mut copies = [(&stock, PLAIN), (&patched, PLAIN), (&patched, CERTIFIED)].map(|it| (it, vec![]));
+    let step = Step::start(format!("Copying {PATHS} paths {COPIES} times, four ways"));
+    let ways = [(&stock, PLAIN), (&stock, CERTIFIED), (&patched, PLAIN), (&patched, CERTIFIED)];
+    let mut copies = ways.map(|it| (it, vec![]));
     for _ in 0..COPIES {
         for ((side, from), times) in &mut copies {
             times.push(side.copy(from)?);
         }
     }
     step.done();
-    let [of_stock, plain, certified] = copies.map(|(_, times)| median(times));
-    let of_stock = of_stock?;
+    let [of_stock, pinned, plain, certified] = copies.map(|(_, times)| median(times));
+    let (of_stock, certified) = (of_stock?, certified?);
 
     let step = Step::start(format!("Asking each daemon {} times", ROUNDS * STARTS));
     let mut starts = [(&stock, vec![]), (&patched, vec![])];
@@ -70,14 +74,21 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
     step.done();
     let [of_stock_start, start] = starts.map(|(_, times)| median(times));
 
-    let ratio = |what: &str, time, beside, other, aim| {
+    let ratio = |what: &str, time: Result<f64>, beside, other, aim| {
         Ok(Ratio { what: what.to_owned(), time: time?, rival: Some((beside, other)), aim })
     };
     let version = stock.host.root("nix --version")?;
     let mut notes = vec![format!("{}, compiled with -O2, as it is and with all patches", version.trim())];
     notes.extend(sizes(&stock, &patched)?);
     let ratios: Result<Vec<Ratio>> = [
-        ratio("copy 2,000 small paths, certified", certified, "stock, plain key", of_stock, Some(1.0)),
+        ratio("copy 2,000 small paths, certified", Ok(certified), "stock, plain key", of_stock, Some(1.0)),
+        ratio(
+            "copy 2,000 small paths, certified",
+            Ok(certified),
+            "stock, that whole name pinned",
+            pinned?,
+            None,
+        ),
         ratio("copy 2,000 small paths, plain key", plain, "stock, plain key", of_stock, None),
         ratio("nix store info, by the daemon", start, "stock", of_stock_start?, Some(1.02)),
     ]
@@ -87,19 +98,23 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
 }
 
 impl Side {
-    /// Makes the caches; then the host's own store has no path of them. Its daemon trusts the plain key, and if it knows of CAs,
-    /// the CA.
+    /// Makes the caches; then the host's own store has no path of them. Its daemon trusts the plain key, and the CA; if it knows of
+    /// no CA, the other key, by the whole name.
     fn new(host: Host, extent: Extent) -> Result<Self> {
         host.configure("")?;
         let anchor = root_ca(&host, "acme-1")?;
         let certified = certify(&host, "alice", "alice-1", "acme-1", "--permit '*' --host '*'")?;
         host.root("nix key generate-secret --key-name alice-1 > /root/plain.key")?;
         let public = host.root("nix key convert-secret-to-public < /root/plain.key")?;
-        let mut settings = format!("trusted-public-keys = {public}\n");
-        if extent == Extent::Full {
-            settings.push_str(&format!("trusted-ca-keys = {anchor}\nca-host-name = server\n"));
-        }
-        host.configure(&settings)?;
+        let pinned = Key::read(&host, &format!("/home/alice/{certified}"))?.public();
+        host.configure(&match extent {
+            Extent::Full => {
+                format!("trusted-public-keys = {public}\ntrusted-ca-keys = {anchor}\nca-host-name = server\n")
+            }
+            Extent::Stock | Extent::Hardening | Extent::Base => {
+                format!("trusted-public-keys = {} {pinned}\n", public.trim())
+            }
+        })?;
         let top = Closure::make(&host, 0, PATHS)?;
         for (key, to) in [("/root/plain.key", PLAIN), (&*format!("/home/alice/{certified}"), CERTIFIED)] {
             let step = Step::start(format!("Filling a cache of {}'s", host.name()));
