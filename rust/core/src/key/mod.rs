@@ -53,9 +53,9 @@ pub(crate) struct UsableKey(VerifyingKey);
 impl UsableKey {
     /// Check a signature as libsodium does (FORMAT C4).
     ///
-    /// This is what `verify_strict` decides, for less: plain verification computes R and compares encodings, so an R that is good is
-    /// canonical, and whether it is of small order can be seen from its bytes. (Without that, and with any key, it accepts 169
-    /// of 1,077 public edge cases that libsodium refuses.)
+    /// This is what `verify_strict` decides, for less: plain verification computes R and compares encodings, so an R that is good
+    /// is canonical, and whether it is of small order can be seen from its bytes. (Without that, and with any key, it accepts
+    /// 169 of 1,077 public edge cases that libsodium refuses.)
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = Signature::from_bytes(signature);
         !is_of_small_order(*signature.r_bytes()) && self.0.verify(message, &signature).is_ok()

@@ -98,8 +98,8 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
 }
 
 impl Side {
-    /// Makes the caches; then the host's own store has no path of them. Its daemon trusts the plain key, and the CA; if it knows of
-    /// no CA, the other key, by the whole name.
+    /// Makes the caches; then the host's own store has no path of them. Its daemon trusts the plain key, and the CA; if it knows
+    /// of no CA, the other key, by the whole name.
     fn new(host: Host, extent: Extent) -> Result<Self> {
         host.configure("")?;
         let anchor = root_ca(&host, "acme-1")?;

@@ -86,8 +86,8 @@ fn in_units(seconds: f64) -> String {
     }
 }
 
-/// How long a command takes a user, so many times, which must succeed; and the most memory that it or one of its children had, in
-/// KiB.
+/// How long a command takes a user, so many times, which must succeed; and the most memory that it or one of its children had,
+/// in KiB.
 fn times(host: &Host, runs: usize, line: &str) -> Result<(Vec<f64>, u64)> {
     host.write("/tmp/measure.py", MEASURE.as_bytes())?;
     let output = host.run_as("alice", &format!("python3 /tmp/measure.py {runs} {line}"))?.ok()?;
