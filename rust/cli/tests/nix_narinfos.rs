@@ -210,10 +210,11 @@ fn nix_reads_the_same() {
     }
 }
 
-/// Nix 2.34 and later refuses a narinfo for a signature that has not 64 bytes, instead of the signature.
+/// Nix 2.34 and later refuses a narinfo for a signature that is none, instead of the signature; and Nix without the patches for
+/// one that has not 64 bytes.
 fn reads_malformed_signatures(nix: &Path, narinfo: &str) -> bool {
     let scratch = tempfile::tempdir().unwrap();
-    let text = format!("{narinfo}Sig: {}:AAAA\n", KEY.split(':').next().unwrap());
+    let text = format!("{narinfo}Sig: x\nSig: {}:AAAA\n", KEY.split(':').next().unwrap());
     let path = ours(&text).unwrap().path;
     untrusted(nix, scratch.path(), [(path.as_str(), text.as_str())].into_iter()).is_ok()
 }
