@@ -75,8 +75,7 @@ pub(crate) fn count(voters: &[Voter], wanted: usize) -> Found {
     let alone = voters.iter().filter(|voter| voter.marks.is_empty()).count();
     voters.retain(|voter| !voter.marks.is_empty());
     drop_same(&mut voters);
-    let degrees = holders(&voters).into_iter().map(|(mark, holders)| (mark, holders.len())).collect();
-    voters.sort_by_cached_key(|voter| (voter.crowd, conflicts(&voter.marks, &degrees)));
+    voters.sort_by_key(|voter| voter.crowd);
     let mut steps = VOTE_STEPS;
     match search(&voters, &mut Vec::new(), wanted.saturating_sub(alone), &mut steps) {
         true => Found::Enough,
@@ -97,10 +96,6 @@ struct Candidate {
 fn drop_same(voters: &mut Vec<Candidate>) {
     voters.sort_unstable();
     voters.dedup_by(|later, first| later.marks == first.marks);
-}
-
-fn conflicts(marks: &BTreeSet<Mark>, degrees: &BTreeMap<Mark, usize>) -> usize {
-    marks.iter().filter_map(|mark| degrees.get(mark)).sum()
 }
 
 fn holders(voters: &[Candidate]) -> BTreeMap<Mark, Vec<usize>> {
@@ -138,7 +133,7 @@ fn drop_needless_marks(voters: &mut [Candidate]) {
 
 /// Whether `wanted` of `voters` can be chosen beside those that were `chosen`.
 fn search<'a>(
-    voters: &'a [Candidate],
+    mut voters: &'a [Candidate],
     chosen: &mut Vec<&'a BTreeSet<Mark>>,
     wanted: usize,
     steps: &mut usize,
@@ -146,19 +141,19 @@ fn search<'a>(
     if wanted == 0 {
         return true;
     }
-    for (index, Candidate { marks, .. }) in voters.iter().enumerate() {
-        if *steps == 0 || voters.len() - index < wanted {
+    while let [Candidate { marks, .. }, rest @ ..] = voters {
+        if *steps == 0 || voters.len() < wanted {
             return false;
         }
         *steps -= 1;
         if chosen.iter().all(|other| other.is_disjoint(marks)) {
             chosen.push(marks);
-            let rest = voters.get(index + 1..).unwrap_or_default();
             if search(rest, chosen, wanted - 1, steps) {
                 return true;
             }
             chosen.pop();
         }
+        voters = rest;
     }
     false
 }
@@ -267,5 +262,34 @@ mod tests {
         }
         assert_eq!(count(&voters, 2), Found::Enough);
         assert_ne!(count(&voters, 3), Found::Enough, "there are no three among them");
+    }
+
+    /// Four people with many certificates each, and Mallory with fewer: hers are asked first, and each is in the way of two.
+    #[test]
+    fn who_has_few_certificates_cannot_crowd_out_who_has_many() {
+        let people: Vec<PublicKey> = (1..5).map(|person| key(person, 9)).collect();
+        let mallory = key(5, 9);
+        let mut voters = Vec::new();
+        for (i, j) in (0..15).flat_map(|i| (0..15).map(move |j| (i, j))) {
+            voters.extend(people.iter().map(|own| through(*own, &[key(i, own.0[3]), key(j, own.0[3] + 10)])));
+        }
+        for (i, j) in (0..10).flat_map(|i| (0..10).map(move |j| (i, j))) {
+            voters.push(through(mallory, &[people[0], people[1], key(i, 7), key(j, 8)]));
+        }
+        assert_eq!(count(&voters, 4), Found::Enough);
+        assert_eq!(count(&voters, 5), Found::TooFew);
+    }
+
+    /// P7: a search that is too long ends, and says that it was not finished.
+    #[test]
+    fn a_long_search_is_given_up() {
+        // Each row is one intermediate's, and each column one key that all of them have certified.
+        let rows = |rows: u32, columns: u32| -> Vec<Voter> {
+            let pairs = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            pairs.map(|(row, column)| through(key(row, 9), &[key(column, 7)])).collect()
+        };
+        assert_eq!(count(&rows(12, 11), 11), Found::Enough);
+        assert_eq!(count(&rows(12, 11), 12), Found::GivenUp);
+        assert_eq!(count(&rows(4, 3), 4), Found::TooFew);
     }
 }
