@@ -393,11 +393,11 @@ impl Usages {
     /// # Errors
     /// F6: "At least one MUST be set; any other bit is refused."
     pub fn from_bits(bits: u8) -> Result<Self, CertificateError> {
-        let known = Usage::ALL.iter().fold(0, |bits, usage| bits | *usage as u8);
-        match bits {
-            0 => Err(CertificateError::NoUsage),
-            bits if bits & !known != 0 => Err(CertificateError::UnknownUsage(bits & !known)),
-            bits => Ok(Self(bits)),
+        let unknown = bits & !Usage::ALL.into_iter().collect::<Self>().0;
+        match (bits, unknown) {
+            (0, _) => Err(CertificateError::NoUsage),
+            (_, 0) => Ok(Self(bits)),
+            (_, unknown) => Err(CertificateError::UnknownUsage(unknown)),
         }
     }
 
@@ -531,5 +531,20 @@ impl ParseError<&[u8]> for CertificateError {
 
     fn append(_: &[u8], _: ErrorKind, other: Self) -> Self {
         other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usages() {
+        let both = Usages::from_bits(Usage::ImportPaths as u8 | Usage::Revoke as u8).unwrap();
+        assert_eq!(both.iter().collect::<Vec<_>>(), [Usage::ImportPaths, Usage::Revoke]);
+        assert_eq!([Usage::Revoke, Usage::ImportPaths, Usage::Revoke].into_iter().collect::<Usages>(), both);
+        assert_eq!(Usages::from_bits(0), Err(CertificateError::NoUsage));
+        assert_eq!(Usages::from_bits(0xff), Err(CertificateError::UnknownUsage(0xe0)));
+        assert_eq!(Usages::from_bits(0x41), Err(CertificateError::UnknownUsage(0x40)));
     }
 }

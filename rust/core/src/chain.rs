@@ -239,16 +239,6 @@ struct GoodSignature {
 }
 
 impl ChainCache {
-    /// How many chains are remembered.
-    pub fn len(&self) -> usize {
-        self.chains.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.chains.is_empty()
-    }
-
     pub(crate) fn get(&self, certificates: &[u8], anchors: &Anchors) -> Option<Arc<VerifiedChain>> {
         let still_good = |chain: &&Arc<VerifiedChain>| {
             anchors.get(&chain.anchor).is_some() && anchors.get(&chain.leaf).is_none()
@@ -286,5 +276,87 @@ impl ChainCache {
                 self.chains.remove(&oldest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer, SigningKey};
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn public(seed: u8) -> PublicKey {
+        PublicKey(key(seed).verifying_key().to_bytes())
+    }
+
+    /// As if it had been verified.
+    fn chain(leaf: u8, anchor: u8) -> Arc<VerifiedChain> {
+        let leaf = public(leaf);
+        let leaf_key = leaf.usable().unwrap();
+        Arc::new(VerifiedChain { certificates: vec![], leaf, leaf_key, anchor: public(anchor) })
+    }
+
+    fn anchors(seeds: &[u8]) -> Anchors {
+        let mut anchors = Anchors::default();
+        for seed in seeds {
+            let key = crate::encoding::base64_encode(&public(*seed).0);
+            anchors.add(&format!("ca-{seed}:{key}")).unwrap();
+        }
+        anchors
+    }
+
+    #[test]
+    fn the_oldest_chains_go_first() {
+        let mut cache = ChainCache::default();
+        let name = |number: usize| number.to_be_bytes();
+        for number in 0..CACHED_CHAINS {
+            cache.insert(&name(number), chain(1, 2));
+        }
+        cache.insert(&name(0), chain(1, 2));
+        assert!((0..CACHED_CHAINS).all(|number| cache.get(&name(number), &anchors(&[2])).is_some()));
+        cache.insert(&name(CACHED_CHAINS), chain(1, 2));
+        assert_eq!((cache.chains.len(), cache.by_age.len()), (CACHED_CHAINS, CACHED_CHAINS));
+        assert!(cache.get(&name(0), &anchors(&[2])).is_none());
+        assert!((1..=CACHED_CHAINS).all(|number| cache.get(&name(number), &anchors(&[2])).is_some()));
+    }
+
+    #[test]
+    fn who_is_trusted_is_asked_each_time() {
+        let mut cache = ChainCache::default();
+        cache.insert(b"chain", chain(1, 2));
+        assert!(cache.get(b"chain", &anchors(&[2, 3])).is_some());
+        assert!(cache.get(b"chain", &anchors(&[3])).is_none(), "its CA is trusted no more");
+        assert!(cache.get(b"chain", &anchors(&[1, 2])).is_none(), "V4: its leaf is a CA now");
+        assert!(cache.get(b"another", &anchors(&[2])).is_none());
+    }
+
+    #[test]
+    fn a_signature_is_remembered_for_its_key_and_message_alone() {
+        let mut cache = ChainCache::default();
+        let signature = key(1).sign(b"one").to_bytes();
+        let mut other = signature;
+        other[0] ^= 1;
+        for _ in 0..2 {
+            assert!(cache.verifies(&chain(1, 2), b"one", &signature));
+            assert!(!cache.verifies(&chain(1, 2), b"two", &signature));
+            assert!(!cache.verifies(&chain(3, 2), b"one", &signature));
+            assert!(!cache.verifies(&chain(1, 2), b"one", &other));
+        }
+        assert_eq!(cache.good.len(), 1, "once, and none that was bad");
+    }
+
+    #[test]
+    fn few_and_short_ones_are_remembered() {
+        let mut cache = ChainCache::default();
+        let mut sign = |message: &[u8]| {
+            assert!(cache.verifies(&chain(1, 2), message, &key(1).sign(message).to_bytes()));
+            cache.good.len()
+        };
+        assert_eq!(sign(&[0; CACHED_FINGERPRINT_BYTES + 1]), 0);
+        assert_eq!(sign(&[0; CACHED_FINGERPRINT_BYTES]), 1);
+        assert_eq!((0..=u8::MAX).map(|number| sign(&[number])).max(), Some(CACHED_SIGNATURES));
     }
 }

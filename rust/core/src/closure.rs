@@ -154,7 +154,7 @@ impl ClosureHasher {
     pub fn add(&mut self, object: &Object) -> Result<(), ClosureOrderError> {
         let fingerprint = object.fingerprint();
         // "in strictly ascending order"
-        if self.paths > 0 && fingerprint <= self.previous.as_slice() {
+        if fingerprint <= self.previous.as_slice() {
             return Err(ClosureOrderError);
         }
         self.paths = self.paths.checked_add(1).ok_or(ClosureOrderError)?;
@@ -325,6 +325,7 @@ mod tests {
         assert_eq!(change(bytes.len() - 12, 0xff), StatementError::EmptyValidity);
         assert_eq!(Statement::parse(&[bytes.as_slice(), &[0]].concat()), Err(StatementError::TrailingBytes));
         assert_eq!(Statement::parse(&[1; 2049]), Err(StatementError::TooLong));
+        assert_ne!(Statement::parse(&[1; 2048]), Err(StatementError::TooLong));
         let nowhere = Statement { hosts: BTreeSet::new(), ..statement() };
         assert!(
             matches!(nowhere.to_bytes(), Err(StatementError::Hosts(_))),
@@ -355,6 +356,17 @@ mod tests {
         ] {
             assert_eq!(ClosureName::parse(name.as_bytes()), Err(error), "{name}");
         }
+        // The longest there may be, and one byte more: of the statement, and of the name.
+        let longest = ClosureName::format(&[0; STATEMENT_BYTES], "alice.nixcert1.74aa").unwrap();
+        assert_eq!(ClosureName::parse(longest.as_bytes()).unwrap().statement.len(), STATEMENT_BYTES);
+        let longer = longest.replace("closure.a", "closure.aaa");
+        assert_eq!(ClosureName::parse(longer.as_bytes()), Err(NameError::TooLong));
+        let padded = |bytes: usize| {
+            let beginning = "alice.nixcert1-closure.74aa.74aa.74aa.74aa.74aa.";
+            ClosureName::parse(format!("{beginning}{}", "a".repeat(bytes - beginning.len())).as_bytes())
+        };
+        assert_eq!(padded(NAME_BYTES), Err(NameError::ChainTooLong));
+        assert_eq!(padded(NAME_BYTES + 1), Err(NameError::TooLong));
     }
 
     #[test]

@@ -142,8 +142,13 @@ mod tests {
         ] {
             assert_eq!(CertificateName::parse(name.as_bytes()), Err(error), "{name}");
         }
-        let long = format!("alice.nixcert1.{}", "a".repeat(NAME_BYTES));
-        assert_eq!(CertificateName::parse(long.as_bytes()), Err(NameError::TooLong));
+        let padded = |bytes: usize| {
+            let beginning = "alice.nixcert1.74aa.74aa.74aa.74aa.";
+            let name = format!("{beginning}{}", "a".repeat(bytes - beginning.len()));
+            CertificateName::parse(name.as_bytes()).unwrap_err()
+        };
+        assert_eq!(padded(NAME_BYTES), NameError::ChainTooLong);
+        assert_eq!(padded(NAME_BYTES + 1), NameError::TooLong);
         let long = format!("alice.nixcert1.{}", "a".repeat(3_280));
         assert_eq!(CertificateName::parse(long.as_bytes()), Err(NameError::TooLong));
     }

@@ -203,11 +203,20 @@ mod tests {
         );
         let hex = GOOD.replace(
             "1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0",
-            "003b9d8b16a5f9d4d1c2d8f23d9f2ae9d5eb6e2f2d8d3a3c6f1a2b4c5d6e7f80",
+            "407bcd9b608b7a78f9885930c2ce1fcafae0977d31ccd43fc1e998cb475a9aac",
         );
-        assert!(NarInfo::parse(&hex).is_ok());
+        assert_eq!(NarInfo::parse(&hex).as_ref(), Ok(&narinfo));
         assert_eq!(NarInfo::parse(&GOOD.replace("References:", "X:")).unwrap().info.references.len(), 0);
-        assert_eq!(NarInfo::parse(&format!("{GOOD}Future: field\n")), Ok(narinfo));
+        assert_eq!(NarInfo::parse(&format!("{GOOD}Future: field\n")), Ok(narinfo.clone()));
+        let base64 = GOOD.replace(
+            "1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0",
+            "QHvNm2CLenj5iFkwws4fyvrgl30xzNQ/wemYy0damqw=",
+        );
+        assert_eq!(NarInfo::parse(&base64), Ok(narinfo));
+        let content_address =
+            |line: &str| NarInfo::parse(&format!("{GOOD}{line}\n")).unwrap().content_address;
+        assert_eq!(content_address("CA: text:sha256:x").as_deref(), Some("text:sha256:x"));
+        assert_eq!(content_address("CA: "), None);
     }
 
     #[test]
@@ -244,6 +253,9 @@ mod tests {
             ("Sig: c:d", "Deriver: syd87l2rxw8cbsxmxl853h0r6pdwhwjr-curl.drv ", "'Deriver'"),
             ("Sig: c:d", "FileSize: 1 ", "'FileSize'"),
             ("Sig: c:d", "FileHash: sha256:1b4s", "'FileHash'"),
+            ("Sig: c:d", "FileHash: md5:0011", "'FileHash'"),
+            ("Sig: c:d", "FileHash: md5:gg112233445566778899aabbccddeeff", "'FileHash'"),
+            ("Sig: c:d", "CA: text:sha256:x\nCA: text:sha256:x", "twice"),
         ] {
             let message = NarInfo::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(message.contains(error), "{from} -> {to}: {message}");
