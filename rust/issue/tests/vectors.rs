@@ -13,9 +13,9 @@
 mod scenarios;
 
 use nixcert_core::{
-    Anchors, ChainCache, ClosureReason, Deployment, Earlier, Gate, GateRefusal, HostName, Member, Object,
-    Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList, Revocations, Statement, Tally, Times,
-    Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, closure_digest, judge,
+    Anchors, Basis, ChainCache, ClosureReason, Deployment, Earlier, Gate, GateRefusal, HostName, Member,
+    Object, Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList, Revocations, Statement, Tally,
+    Times, Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, closure_digest, judge,
 };
 use nixcert_host::PolicyFile;
 use scenarios::closures::{ClosureScenario, ExpectedClosure, RecordedVoucher};
@@ -76,11 +76,46 @@ fn verdicts_are_as_expected() {
     }
 }
 
+/// Nor does one that is full of what was decided of others, for other hosts and at other times.
+#[test]
+fn a_cache_changes_no_verdict() {
+    let mut cache = ChainCache::default();
+    let scenarios = scenarios::all();
+    for (name, scenario) in scenarios.iter().chain(scenarios.iter().rev()) {
+        assert_eq!(verdict_of(scenario, &mut cache), scenario.expected, "{name}");
+    }
+}
+
+/// A scenario, and a cache that knows its good signature.
+fn known(wanted: &str) -> (Scenario, ChainCache) {
+    let scenario = scenarios::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+    let mut cache = ChainCache::default();
+    assert!(verdict_of(&scenario, &mut cache).accepted);
+    (scenario, cache)
+}
+
 #[test]
 fn closures_are_as_expected() {
     for (name, scenario) in scenarios::closures::all() {
         assert_eq!(closure_of(&scenario), scenario.expected, "{name}");
     }
+}
+
+/// Where a gate says that it vouches for all paths alike, no signature of any other than the top-level path is needed.
+#[test]
+fn who_vouches_for_all_alike_needs_no_other_signature() {
+    let mut alike = Vec::new();
+    for (name, mut scenario) in scenarios::closures::all() {
+        if !gate_of(&scenario).is_ok_and(|(gate, _)| gate.vouches_alike()) {
+            continue;
+        }
+        for path in scenario.paths.iter_mut().skip(1) {
+            (path.signatures, path.earlier) = (vec![], vec![]);
+        }
+        assert_eq!(closure_of(&scenario), scenario.expected, "{name}");
+        alike.push(name);
+    }
+    assert!(alike.contains(&"accept-closure".to_owned()), "{alike:?}");
 }
 
 /// All of section 13, but for what only more than the limit, or a defect of the caller, could bring about.
@@ -116,6 +151,24 @@ fn junk_does_not_crowd_out_a_closure_signature() {
     scenario.paths[0].signatures = junk.chain([good.clone()]).collect();
     let got = closure_of(&scenario);
     assert_eq!((got.reason, got.bases), (None, scenario.expected.bases));
+}
+
+/// Of any number of closure signatures that do not count, those that came furthest are told of.
+#[test]
+fn the_closure_signatures_that_came_furthest_are_kept() {
+    let mut scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    let good = scenario.paths[0].signatures.remove(0);
+    let (name, _) = good.split_once(':').unwrap();
+    let forged = format!("{name}:{}", nixcert_core::base64_encode(&[0; 64]));
+    let junk = |n| format!("j{n}.nixcert1-closure.aa.aa:{}", nixcert_core::base64_encode(&[0; 64]));
+    for (before, after) in [(0, 0), (0, 100), (100, 0), (150, 250), (250, 150)] {
+        let signatures = (0..before).map(junk).chain([forged.clone(), good.clone()]);
+        scenario.paths[0].signatures = signatures.chain((0..after).map(junk)).collect();
+        let told: Vec<Option<String>> = closure_of(&scenario).closure_signatures;
+        assert_eq!(told.len(), 1 + 100.min(1 + before + after), "{before}, {after}");
+        assert!(told.contains(&None) && told.contains(&Some("bad-signature".to_owned())));
+    }
 }
 
 /// What is activated goes by the newest statement that has the votes (G5).
@@ -252,13 +305,14 @@ fn the_worked_example_of_a_closure_is_true() {
 /// Flip every bit of the payload, and of every certificate of the longest chain: nothing is accepted.
 #[test]
 fn no_flipped_bit_is_accepted() {
-    let scenario =
-        scenarios::all().into_iter().find(|(name, _)| name == "accept-three-intermediates").unwrap().1;
+    let (scenario, mut cache) = known("accept-three-intermediates");
     let signature = scenario.signatures[0].text().to_owned();
     let (name, payload) = signature.split_once(':').unwrap();
-    let refused = |signature: String, what: &str| {
+    let mut refused = |signature: String, what: &str| {
         let scenario = Scenario { signatures: vec![signature.into()], ..scenario.clone() };
-        assert!(!verdict_of(&scenario, &mut ChainCache::default()).accepted, "{what}");
+        for cache in [&mut ChainCache::default(), &mut cache] {
+            assert!(!verdict_of(&scenario, cache).accepted, "{what}");
+        }
     };
     let mut bytes = nixcert_core::base64_decode(payload.as_bytes()).unwrap();
     for bit in 0..bytes.len() * 8 {
@@ -338,7 +392,7 @@ fn no_other_closure_is_covered() {
 /// Change every byte of the fingerprint: nothing is accepted.
 #[test]
 fn no_other_object_is_accepted() {
-    let scenario = scenarios::all().into_iter().find(|(name, _)| name == "accept-certified").unwrap().1;
+    let (scenario, mut cache) = known("accept-certified");
     for at in 0..scenario.fingerprint.len() {
         for byte in [b'0', b'a', b';', b',', b'-'] {
             let mut fingerprint = scenario.fingerprint.clone().into_bytes();
@@ -347,7 +401,9 @@ fn no_other_object_is_accepted() {
             }
             let fingerprint = String::from_utf8(fingerprint).unwrap();
             let scenario = Scenario { fingerprint: fingerprint.clone(), ..scenario.clone() };
-            assert!(!verdict_of(&scenario, &mut ChainCache::default()).accepted, "{fingerprint}");
+            for cache in [&mut ChainCache::default(), &mut cache] {
+                assert!(!verdict_of(&scenario, cache).accepted, "{fingerprint}");
+            }
         }
     }
 }
@@ -469,7 +525,8 @@ fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
             return ExpectedClosure { reason: Some(refusal.code().to_owned()), ..ExpectedClosure::default() };
         }
     };
-    let mut tally = Tally::default();
+    // Whoever judges with several threads has a tally of each.
+    let mut tallies = [Tally::default(), Tally::default(), Tally::default()];
     let mut cache = ChainCache::default();
     let mut bases = Vec::new();
     for (path, object) in scenario.paths.iter().zip(&objects) {
@@ -494,9 +551,18 @@ fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
             earlier: &earlier,
         };
         let verdict = gate.member(&member, &mut cache);
-        tally.add(&verdict);
+        tallies[bases.len() % 3].add(&verdict);
         bases.push(verdict.basis().ok().map(|(basis, _)| basis.name().to_owned()));
     }
+    let tally = merged(&tallies);
+    let with = |basis: &Option<String>| {
+        let same = bases.iter().filter(|other| *other == basis).count();
+        u32::try_from(same).unwrap()
+    };
+    for basis in Basis::ALL {
+        assert_eq!(tally.with(basis), with(&Some(basis.name().to_owned())), "{}", scenario.description);
+    }
+    assert_eq!(tally.left_over(), with(&None), "{}", scenario.description);
     let code = |signature: &nixcert_core::ClosureSignature| {
         signature.outcome.as_ref().err().map(|reason| reason.code().to_owned())
     };
@@ -505,6 +571,12 @@ fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
         closure_signatures: gate.closure_signatures().iter().map(code).collect(),
         bases,
     }
+}
+
+fn merged(tallies: &[Tally]) -> Tally {
+    let mut whole = Tally::default();
+    tallies.iter().for_each(|tally| whole.merge(tally));
+    whole
 }
 
 fn recorded(voucher: &RecordedVoucher) -> Recorded<'_> {

@@ -220,3 +220,15 @@ fn check_statement_host(statement: &Statement, host: Option<&HostName>) -> Resul
         Admission::Unnamed => Err(ClosureReason::HostNameNotConfigured),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_counted() {
+        let mut chains = Chains { known: BTreeMap::new(), checks_left: 2 };
+        let checks = [(); 4].map(|()| chains.count_check());
+        assert_eq!(checks, [Ok(()), Ok(()), Err(ClosureReason::TooMany), Err(ClosureReason::TooMany)]);
+    }
+}

@@ -224,3 +224,28 @@ impl GateRefusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::SignatureError;
+
+    /// A signature is told of for how far it came; and of two that came as far as their certificates, as elsewhere.
+    #[test]
+    fn ranks_are_the_order_in_which_things_are_asked() {
+        let time = Instant::from_seconds(0).unwrap();
+        let path = StorePath::parse("/nix/store/syd87l2rxw8cbsxmxl853h0r6pdwhwjr-top").unwrap();
+        let ascending = [
+            ClosureReason::TooMany,
+            ClosureReason::Malformed(StatementError::TooLong),
+            ClosureReason::AnotherPath(path),
+            Reason::NoSignatures.into(),
+            Reason::from(SignatureError::TooMany).into(),
+            Reason::BadSignature { certificate: None }.into(),
+            ClosureReason::HostNameNotConfigured,
+            ClosureReason::Older { signed: time, last: time },
+        ];
+        let ranks: Vec<_> = ascending.iter().map(ClosureReason::rank).collect();
+        assert!(ranks.is_sorted_by(|one, next| one < next), "{ranks:?}");
+    }
+}
