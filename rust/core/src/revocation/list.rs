@@ -212,7 +212,7 @@ fn near(serials: &[(Serial, Revoked)], wanted: Serial) -> &[(Serial, Revoked)] {
         step *= 2;
     }
     step = 16;
-    while high < serials.len() && serials.get(high).is_some_and(|(known, _)| *known <= wanted) {
+    while serials.get(high).is_some_and(|(known, _)| *known <= wanted) {
         high = high.saturating_add(step).min(serials.len());
         step *= 2;
     }
@@ -631,6 +631,13 @@ impl ParseError<&[u8]> for ListError {
 mod tests {
     use super::*;
 
+    const RETIRED: Revoked = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
+
+    fn of_serials(serials: impl IntoIterator<Item = u64>) -> Entries {
+        let serials = serials.into_iter().map(|serial| (Serial(serial), RETIRED)).collect();
+        Entries { serials, ..Entries::default() }
+    }
+
     /// Wherever the serials lie, each that is there is found, and no other.
     #[test]
     fn serials_are_found_however_they_lie() {
@@ -644,13 +651,9 @@ mod tests {
             (0..3_000).map(|i| (u64::MAX / 2).wrapping_add(i * i)).collect(),
             (1..=3_000).map(spread).collect(),
         ];
-        let retired = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
         for mut set in sets {
             set.sort_unstable();
-            let entries = Entries {
-                serials: set.iter().map(|serial| (Serial(*serial), retired)).collect(),
-                ..Entries::default()
-            };
+            let entries = of_serials(set.iter().copied());
             let near_by =
                 set.iter().flat_map(|serial| [serial.wrapping_sub(1), *serial, serial.wrapping_add(1)]);
             for wanted in
@@ -660,5 +663,60 @@ mod tests {
                 assert_eq!(found, set.binary_search(&wanted).is_ok(), "{wanted} of {}", set.len());
             }
         }
+    }
+
+    /// Where they are spread as random ones are, few are looked at.
+    #[test]
+    fn few_serials_are_near() {
+        let apart = u64::MAX / 3_000;
+        let even = of_serials((0..3_000).map(|i| apart / 2 + i * apart));
+        for (serial, _) in &even.serials {
+            assert!((1..=16).contains(&near(&even.serials, *serial).len()), "{serial}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_found() {
+        let at = |seconds| Extent::Compromised { since: Instant::from_seconds(seconds).unwrap() };
+        // Each revokes all that those before it do.
+        let ascending = [Extent::Retired, at(2), at(1)];
+        for (place, one) in ascending.iter().enumerate() {
+            for (other_place, other) in ascending.iter().enumerate() {
+                assert_eq!(one.covers(*other), place >= other_place, "{one} {other}");
+                let [mut new, mut old] = [of_serials([1, 2]), of_serials([2])];
+                new.serials[1].1.extent = *one;
+                old.serials[0].1.extent = *other;
+                let lost = (place < other_place).then_some(Selector::Serial(Serial(2)));
+                assert_eq!(new.first_lost(&old), lost, "{one} {other}");
+            }
+        }
+        let all = Entries {
+            keys: vec![(PublicKey([1; 32]), RETIRED)],
+            labels: vec![("alice".into(), RETIRED)],
+            ..of_serials([1])
+        };
+        assert_eq!(all.first_lost(&all), None);
+        assert_eq!(Entries::default().first_lost(&all), Some(Selector::Serial(Serial(1))));
+        assert_eq!(of_serials([1]).first_lost(&all), Some(Selector::Key(PublicKey([1; 32]))));
+        assert_eq!((all.len(), all.is_empty(), Entries::default().is_empty()), (3, false, true));
+    }
+
+    /// L1, of the CA's own list and of a delegate's.
+    #[test]
+    fn the_longest_lists() {
+        let head = |certificates: &[u8], length: usize| {
+            let head = [&[VERSION, ALGORITHM_ED25519][..], &[0; 32], certificates, &1_u64.to_be_bytes()];
+            let mut bytes = head.concat();
+            bytes.resize(length, 0);
+            Head::parse(&bytes).err()
+        };
+        let (of_the_ca, of_a_delegate) = ([0], [1, 0, 1, 0]);
+        assert_eq!(head(&of_the_ca, LIST_BYTES), None);
+        assert_eq!(head(&of_the_ca, LIST_BYTES + 1), Some(ListError::TooLarge(LIST_BYTES + 1)));
+        assert_eq!(head(&of_a_delegate, DELEGATE_LIST_BYTES), None);
+        let longer = DELEGATE_LIST_BYTES + 1;
+        assert_eq!(head(&of_a_delegate, longer), Some(ListError::DelegateTooLarge(longer)));
+        assert_eq!(head(&of_a_delegate, 2 * longer), Some(ListError::DelegateTooLarge(2 * longer)));
+        assert_eq!(head(&of_the_ca, LIST_BYTES + 2), Some(ListError::TooLarge(LIST_BYTES + 2)));
     }
 }
