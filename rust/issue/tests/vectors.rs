@@ -13,14 +13,15 @@
 mod scenarios;
 
 use nixcert_core::{
-    Anchors, Basis, ChainCache, ClosureReason, Deployment, Earlier, Gate, GateRefusal, HostName, Member,
-    Object, Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList, Revocations, Statement, Tally,
-    Times, Trust, TrustError, Verdict, VerifiedList, base32_encode, base64_decode, closure_digest, judge,
+    Anchors, Basis, CertificateName, ChainCache, ChainError, ClosureReason, Deployment, Earlier, Gate,
+    GateRefusal, HostName, Member, Object, Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList,
+    Revocations, Statement, Tally, Times, Trust, TrustError, Verdict, VerifiedChain, VerifiedList,
+    base32_encode, base64_decode, closure_digest, judge,
 };
 use nixcert_host::PolicyFile;
 use scenarios::closures::{ClosureScenario, ExpectedClosure, RecordedVoucher};
 use scenarios::lists::{ExpectedList, ListContents, ListEntry, ListScenario};
-use scenarios::{Expected, Held, Kind, Scenario};
+use scenarios::{Expected, Held, Kind, Scenario, Signature};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -333,6 +334,46 @@ fn no_flipped_bit_is_accepted() {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
+}
+
+/// Chains that are known come first (D7 leaves the order open): what is not known cannot crowd out what is.
+#[test]
+fn known_chains_are_asked_first() {
+    let (alice, mut cache) = known("accept-certified");
+    let (through_others, _) = known("accept-three-intermediates");
+    let (unknown, _) = through_others.signatures[0].text().split_once(':').unwrap();
+    let junk = Signature::Junk { junk: 65_536, name: unknown.to_owned() };
+    let scenario = Scenario { signatures: vec![junk, alice.signatures[0].clone()], ..alice };
+    let too_many = verdict_of(&scenario, &mut ChainCache::default());
+    assert_eq!(too_many.signatures.last().unwrap().as_deref(), Some("too-many-signatures"));
+    let accepted = verdict_of(&scenario, &mut cache);
+    assert_eq!((accepted.accepted, accepted.signatures.last()), (true, Some(&None)));
+}
+
+/// A refusal says which certificate of the chain is at fault, counted from the leaf; also where the leaf is left out.
+#[test]
+fn a_refusal_names_the_certificate() {
+    let (scenario, _) = known("accept-three-intermediates");
+    let (name, _) = scenario.signatures[0].text().split_once(':').unwrap();
+    let certificates = CertificateName::parse(name.as_bytes()).unwrap().certificates().to_vec();
+    let anchors = anchors_of(&scenario.trusted_ca_keys).unwrap();
+    let place = |reason: Reason| match reason {
+        Reason::Chain(
+            ChainError::BadSignature { certificate } | ChainError::UntrustedCa { certificate, .. },
+        ) => certificate.position,
+        other => panic!("{other:?}"),
+    };
+    for at in 0..certificates.len() {
+        let mut certificates = certificates.clone();
+        *certificates[at].last_mut().unwrap() ^= 1;
+        if at > 0 {
+            assert_eq!(place(VerifiedChain::verify_issuers(&certificates[1..], &anchors).unwrap_err()), at);
+        }
+        assert_eq!(place(VerifiedChain::verify(certificates, &anchors).unwrap_err()), at);
+    }
+    let nobody = Anchors::default();
+    assert_eq!(place(VerifiedChain::verify_issuers(&certificates[1..], &nobody).unwrap_err()), 3);
+    assert_eq!(place(VerifiedChain::verify(certificates, &nobody).unwrap_err()), 3);
 }
 
 /// Flip every bit of a closure signature's statement, certificate and payload: it never counts.

@@ -518,6 +518,11 @@ scenarios! {
     ]) }.under(and(votes_of_acme(), &["activation", "caller-must-sign"], json!(true))).accepted(),
     "refuse-caller-unknown": ClosureScenario { caller: None, ..by_alice("Nobody knows who asks") }
         .under(rule("caller-must-sign", json!(true))).expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
+    "accept-caller-of-the-top": ClosureScenario { caller: Some("bob".to_owned()), ..by_alice("Who asks has signed the top-level path alone") }
+        .path(0, |path| *path = path.clone().signed(&bobs(), &bob())).under(rule("caller-must-sign", json!(true))).accepted(),
+    "refuse-caller-of-a-path": ClosureScenario { caller: Some("bob".to_owned()), ..by_alice("Who asks has signed another path alone") }
+        .path(1, |path| *path = path.clone().signed(&bobs(), &bob())).under(rule("caller-must-sign", json!(true)))
+        .expect(Some("caller-has-not-signed"), &[None], [COVERED; 4]),
     "accept-caller-of-another-statement": ClosureScenario {
         caller: Some("bob".to_owned()),
         ..with_closure("Who asks has signed another statement, of a closure that is not here", &[
