@@ -335,6 +335,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn attackers_text_is_printable_and_short() {
+        assert_eq!(shorten("web 1~"), "web 1~");
+        assert_eq!(shorten("a\x1b[31m\n\u{202e}é"), "a?[31m???");
+        assert_eq!(shorten(&"x".repeat(100)), "x".repeat(100));
+        assert_eq!(shorten(&"x".repeat(101)), "x".repeat(100) + "…");
+    }
+
     const DIGEST: &str = "syd87l2rxw8cbsxmxl853h0r6pdwhwjr";
     const HASH: &str = "1b4sb93wp679q4zx9k1ignby1yna3z7c4c2ri3wphylbc2dwsys0";
 

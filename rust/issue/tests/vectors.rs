@@ -15,7 +15,7 @@ mod scenarios;
 use nixcert_core::{
     Anchors, Basis, CertificateName, ChainCache, ChainError, ClosureReason, Deployment, Earlier, Gate,
     GateRefusal, HostName, Member, Object, Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList,
-    Revocations, Statement, Tally, Times, Trust, TrustError, Verdict, VerifiedChain, VerifiedList,
+    Revocations, Statement, Tally, Times, Trust, TrustError, Verdict, VerifiedChain, VerifiedList, Voucher,
     base32_encode, base64_decode, closure_digest, judge,
 };
 use nixcert_host::PolicyFile;
@@ -303,6 +303,54 @@ fn the_worked_example_of_a_closure_is_true() {
     assert!(section.contains(&wanted), "FORMAT.md section 13 must contain:\n\n{wanted}");
 }
 
+/// What the gate says of a path's vouchers is what it takes back from the activation log (G2 (e)).
+#[test]
+fn vouchers_can_be_recorded() {
+    let find =
+        |wanted: &str| scenarios::closures::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+    let scenario = find("accept-closure");
+    let (gate, objects) = gate_of(&scenario).unwrap();
+    let signed = &scenario.paths[0].signatures;
+    let top = Member { object: &objects[0], signatures: signed, content_addressed: None, earlier: &[] };
+    let verdict = gate.member(&top, &mut ChainCache::default());
+    let (_, vouchers) = verdict.basis().unwrap();
+    let [voucher @ Voucher::Certified { name, .. }] = vouchers else { panic!("{vouchers:?}") };
+    assert_eq!(voucher.label(), "alice");
+    let mut again = find("accept-again");
+    let without = closure_of(&again);
+    assert_eq!(without, again.expected);
+    for path in &mut again.paths {
+        path.earlier[0].vouchers = vec![RecordedVoucher::Person(name.clone())];
+    }
+    assert_eq!(closure_of(&again), again.expected);
+    for path in &mut again.paths {
+        path.earlier[0].vouchers = vec![RecordedVoucher::Person("alice".to_owned())];
+    }
+    assert!(closure_of(&again).reason.is_some());
+}
+
+/// Of a path that nobody vouches for, it is said why not: of its own signatures in their order, then of the closure's.
+#[test]
+fn why_nobody_vouches_is_told() {
+    let mut scenario =
+        scenarios::closures::all().into_iter().find(|(name, _)| name == "accept-closure").unwrap().1;
+    scenario.policy["activation"]["votes"] = 2.into();
+    let forged = format!("bob:{}", nixcert_core::base64_encode(&[0; 64]));
+    let (gate, objects) = gate_of(&scenario).unwrap();
+    let signatures = [forged, scenario.paths[0].signatures[0].clone()];
+    let member =
+        Member { object: &objects[1], signatures: &signatures, content_addressed: None, earlier: &[] };
+    let verdict = gate.member(&member, &mut ChainCache::default());
+    let unvouched = verdict.basis().unwrap_err();
+    let codes: Vec<Option<&str>> =
+        unvouched.signatures.iter().map(|reason| reason.as_ref().map(Reason::code)).collect();
+    assert_eq!(codes, [Some("unknown-key")]);
+    assert!(unvouched.covering.is_empty(), "Alice's counts");
+    let missing = unvouched.missing_votes.as_ref().unwrap();
+    assert_eq!(missing.code(), "too-few-votes");
+    assert!(!missing.to_string().contains("given up"), "{missing}");
+}
+
 /// Flip every bit of the payload, and of every certificate of the longest chain: nothing is accepted.
 #[test]
 fn no_flipped_bit_is_accepted() {
@@ -336,7 +384,7 @@ fn no_flipped_bit_is_accepted() {
     }
 }
 
-/// Chains that are known come first (D7 leaves the order open): what is not known cannot crowd out what is.
+/// D7: "Signatures whose chain the verifier had verified before this object come first"
 #[test]
 fn known_chains_are_asked_first() {
     let (alice, mut cache) = known("accept-certified");
