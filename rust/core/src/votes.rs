@@ -264,6 +264,21 @@ mod tests {
         assert_ne!(count(&voters, 3), Found::Enough, "there are no three among them");
     }
 
+    /// Her voters are in the way of four people whom the CA itself certified, and are no four themselves. However her keys sort.
+    #[test]
+    fn who_came_through_fewest_is_asked_first() {
+        let people = [0xfc, 0xfd, 0xfe, 0xff].map(|mark| PublicKey([mark; 32]));
+        let [alice, bob, carol, dora] = people;
+        let (first, second) = (key(1, 9), key(2, 9));
+        let mut voters: Vec<Voter> = people.iter().map(|person| voter(&[person.0[0]])).collect();
+        for (i, j) in (0..30).flat_map(|i| (0..30).map(move |j| (i, j))) {
+            voters.push(through(first, &[alice, bob, key(i, 7), key(j, 8)]));
+            voters.push(through(second, &[carol, dora, key(j, 7), key(i, 8)]));
+        }
+        assert_eq!(count(&voters, 4), Found::Enough);
+        assert_ne!(count(&voters, 5), Found::Enough);
+    }
+
     /// Four people with many certificates each, and Mallory with fewer: hers are asked first, and each is in the way of two.
     #[test]
     fn who_has_few_certificates_cannot_crowd_out_who_has_many() {
