@@ -163,7 +163,7 @@ fn the_closure_signatures_that_came_furthest_are_kept() {
     let (name, _) = good.split_once(':').unwrap();
     let forged = format!("{name}:{}", nixcert_core::base64_encode(&[0; 64]));
     let junk = |n| format!("j{n}.nixcert1-closure.aa.aa:{}", nixcert_core::base64_encode(&[0; 64]));
-    for (before, after) in [(0, 0), (0, 100), (100, 0), (150, 250), (250, 150)] {
+    for (before, after) in [(0, 0), (0, 100), (100, 0), (150, 250), (1_050, 2_050)] {
         let signatures = (0..before).map(junk).chain([forged.clone(), good.clone()]);
         scenario.paths[0].signatures = signatures.chain((0..after).map(junk)).collect();
         let told: Vec<Option<String>> = closure_of(&scenario).closure_signatures;
@@ -301,6 +301,27 @@ fn the_worked_example_of_a_closure_is_true() {
     let section = text.split("## 13. Closure signatures").nth(1).unwrap();
     let wanted = scenarios::closures::worked_example();
     assert!(section.contains(&wanted), "FORMAT.md section 13 must contain:\n\n{wanted}");
+}
+
+/// What is told of a system that passes.
+#[test]
+fn how_it_passed_is_told() {
+    for (name, again, covers, is_again) in [
+        ("accept-closure", false, vec![true], false),
+        ("accept-closure", true, vec![true], false),
+        ("accept-caller-of-another-statement", false, vec![true, false], false),
+        ("accept-again", true, vec![], true),
+    ] {
+        let mut scenario = scenarios::closures::all().into_iter().find(|(other, _)| other == name).unwrap().1;
+        scenario.again = again;
+        let (gate, objects) = gate_of(&scenario).unwrap();
+        let (tally, _) = tally_of(&scenario, &gate, &objects);
+        let labels: Vec<&str> = tally.vouch_for_the_system().iter().map(Voucher::label).collect();
+        assert!(labels.contains(&"alice"), "{name}: {labels:?}");
+        let told: Vec<bool> = gate.closure_signatures().iter().map(|signature| signature.covers).collect();
+        assert_eq!(told, covers, "{name}");
+        assert_eq!(gate.conclude(&tally).unwrap().is_again(), is_again, "{name}");
+    }
 }
 
 /// What the gate says of a path's vouchers is what it takes back from the activation log (G2 (e)).
@@ -614,11 +635,24 @@ fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
             return ExpectedClosure { reason: Some(refusal.code().to_owned()), ..ExpectedClosure::default() };
         }
     };
+    let (tally, bases) = tally_of(scenario, &gate, &objects);
+    let code = |signature: &nixcert_core::ClosureSignature| {
+        signature.outcome.as_ref().err().map(|reason| reason.code().to_owned())
+    };
+    ExpectedClosure {
+        reason: gate.conclude(&tally).err().map(|refusals| refusals[0].code().to_owned()),
+        closure_signatures: gate.closure_signatures().iter().map(code).collect(),
+        bases,
+    }
+}
+
+/// All paths judged, and the basis of each.
+fn tally_of(scenario: &ClosureScenario, gate: &Gate, objects: &[Object]) -> (Tally, Vec<Option<String>>) {
     // Whoever judges with several threads has a tally of each.
     let mut tallies = [Tally::default(), Tally::default(), Tally::default()];
     let mut cache = ChainCache::default();
     let mut bases = Vec::new();
-    for (path, object) in scenario.paths.iter().zip(&objects) {
+    for (path, object) in scenario.paths.iter().zip(objects) {
         let vouchers: Vec<Vec<Recorded<'_>>> =
             path.earlier.iter().map(|earlier| earlier.vouchers.iter().map(recorded).collect()).collect();
         let earlier: Vec<Earlier<'_>> = path
@@ -652,14 +686,7 @@ fn closure_of(scenario: &ClosureScenario) -> ExpectedClosure {
         assert_eq!(tally.with(basis), with(&Some(basis.name().to_owned())), "{}", scenario.description);
     }
     assert_eq!(tally.left_over(), with(&None), "{}", scenario.description);
-    let code = |signature: &nixcert_core::ClosureSignature| {
-        signature.outcome.as_ref().err().map(|reason| reason.code().to_owned())
-    };
-    ExpectedClosure {
-        reason: gate.conclude(&tally).err().map(|refusals| refusals[0].code().to_owned()),
-        closure_signatures: gate.closure_signatures().iter().map(code).collect(),
-        bases,
-    }
+    (tally, bases)
 }
 
 fn merged(tallies: &[Tally]) -> Tally {

@@ -34,7 +34,6 @@ impl Gate {
         let names =
             deployment.signatures.iter().map(AsRef::as_ref).filter(|signature| is_of_a_closure(signature));
         let mut chains = Chains { known: BTreeMap::new(), checks_left: CHECKED_SIGNATURES };
-        let mut refused = 0;
         for signature in names {
             let (name, payload) = split_signature(signature).unwrap_or_default();
             let mut statement = None;
@@ -46,15 +45,14 @@ impl Gate {
                 by_statement.entry(bytes).or_default().push(vouched);
                 voucher
             });
-            refused += usize::from(outcome.is_err());
             self.closure_signatures.push(ClosureSignature {
                 name: shorten(&String::from_utf8_lossy(name)),
                 statement,
                 outcome,
                 covers,
             });
-            if refused > 2 * CLOSURE_SIGNATURES_TOLD {
-                refused = self.forget_refused();
+            if self.closure_signatures.len().is_multiple_of(1_000) {
+                self.forget_refused();
             }
         }
         self.forget_refused();
@@ -88,8 +86,8 @@ impl Gate {
         (self.missing_votes, self.covering) = (missing, covering);
     }
 
-    /// Keep of the refused ones those that tell most: anybody may attach more. Returns how many are left.
-    fn forget_refused(&mut self) -> usize {
+    /// Keep of the refused ones those that tell most: anybody may attach more.
+    fn forget_refused(&mut self) {
         let refused = self.closure_signatures.iter().enumerate().filter_map(|(index, signature)| {
             signature.outcome.as_ref().err().map(|reason| (Reverse(reason.rank()), index))
         });
@@ -99,7 +97,6 @@ impl Gate {
             refused.iter().skip(CLOSURE_SIGNATURES_TOLD).map(|(_, index)| *index).collect();
         let mut index = 0..;
         self.closure_signatures.retain(|_| index.next().is_none_or(|index| !forgotten.contains(&index)));
-        refused.len() - forgotten.len()
     }
 
     /// G3 to G5, of one closure signature: what costs most comes last.
