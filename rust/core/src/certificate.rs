@@ -538,6 +538,16 @@ impl ParseError<&[u8]> for CertificateError {
 mod tests {
     use super::*;
 
+    /// What people write, and read, of FORMAT F6 and K.
+    #[test]
+    fn names() {
+        let usages = Usage::ALL.map(Usage::name);
+        assert_eq!(usages, ["import-paths", "import-realisations", "vouch-for-systems", "issue", "revoke"]);
+        let constraints: Vec<_> =
+            (0..6).filter_map(ConstraintKind::from_byte).map(ConstraintKind::name).collect();
+        assert_eq!(constraints, ["permitted-names", "excluded-names", "hosts", "store-directories"]);
+    }
+
     #[test]
     fn usages() {
         let both = Usages::from_bits(Usage::ImportPaths as u8 | Usage::Revoke as u8).unwrap();

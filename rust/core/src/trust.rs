@@ -204,13 +204,24 @@ pub enum TrustError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     const KEY: &str = "6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
     const OTHER: &str = "CHK4GhpYHgLZJ5RgmhH4xh1EXT5sB1Td1dhD+lqcBH8=";
 
     #[test]
+    fn public_keys() {
+        let mut keys = PublicKeys::default();
+        assert!(keys.is_empty());
+        keys.add(&format!("cache-1:{KEY}")).unwrap();
+        assert!(!keys.is_empty());
+        assert_eq!(keys.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["cache-1"]);
+    }
+
+    #[test]
     fn anchors() {
         let mut anchors = Anchors::default();
+        assert!(anchors.is_empty());
         anchors.add(&format!("acme-1:{KEY}")).unwrap();
         anchors.add(&format!("acme-1:{KEY}")).unwrap();
         for (entry, message) in [
@@ -231,6 +242,9 @@ mod tests {
             assert!(!error.contains("AAAAA"), "shows a secret: {error}");
         }
         anchors.add(&format!("acme-2:{OTHER}")).unwrap();
+        assert!(!anchors.is_empty());
+        let names: BTreeSet<&str> = anchors.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["acme-1", "acme-2"].into());
     }
 
     #[test]

@@ -13,10 +13,10 @@
 mod scenarios;
 
 use nixcert_core::{
-    Anchors, Basis, CertificateName, ChainCache, ChainError, ClosureReason, Deployment, Earlier, Gate,
-    GateRefusal, HostName, Member, Object, Outcome, PublicKey, PublicKeys, Reason, Recorded, RevocationList,
-    Revocations, Statement, Tally, Times, Trust, TrustError, Verdict, VerifiedChain, VerifiedList, Voucher,
-    base32_encode, base64_decode, closure_digest, judge,
+    Anchors, Basis, CertificateName, ChainCache, ChainError, ClosureReason, Deployment, Earlier, Extent,
+    Gate, GateRefusal, HostName, Member, Object, ObjectError, ObjectKind, Outcome, PublicKey, PublicKeys,
+    Reason, Recorded, RevocationList, Revocations, Statement, Tally, Times, Trust, TrustError, Verdict,
+    VerifiedChain, VerifiedList, Voucher, base32_encode, base64_decode, closure_digest, judge, rehearse,
 };
 use nixcert_host::PolicyFile;
 use scenarios::closures::{ClosureScenario, ExpectedClosure, RecordedVoucher};
@@ -85,6 +85,79 @@ fn a_cache_changes_no_verdict() {
     for (name, scenario) in scenarios.iter().chain(scenarios.iter().rev()) {
         assert_eq!(verdict_of(scenario, &mut cache), scenario.expected, "{name}");
     }
+}
+
+/// L12, of all lists at once: of a CA whose rules say so, nothing is accepted.
+#[test]
+fn no_list_can_be_looked_at() {
+    for (wanted, reason) in [
+        ("accept-certified", Some("revocation-list-unreadable")),
+        ("accept-list-unreadable", None),
+        ("accept-plain-list-unreadable", None),
+    ] {
+        let scenario = scenarios::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+        let mut trust = trust_of(&scenario);
+        trust.revocations = Revocations::default();
+        trust.revocations.set_all_unreadable("the directory is gone".to_owned());
+        let times = Times { now: scenario.now, registered: scenario.registered };
+        let object = object_of(&scenario).unwrap();
+        let verdict = judge(&object, &scenario.signature_texts(), &trust, times, &mut ChainCache::default());
+        assert_eq!(verdict.reason().map(Reason::code), reason, "{wanted}");
+    }
+}
+
+/// L11: what the CA's own list says of who signed another.
+#[test]
+fn signers_of_lists_are_revoked_by_the_ca_alone() {
+    for (wanted, revoked) in [
+        ("refuse-by-retired-delegate", Some(Extent::Retired)),
+        ("refuse-by-delegate-revoked-by-delegate", None),
+        ("accept-delegate-others", None),
+    ] {
+        let scenario = scenarios::all().into_iter().find(|(name, _)| name == wanted).unwrap().1;
+        let trust = trust_of(&scenario);
+        let (_, ca) = trust.anchors.iter().next().unwrap();
+        let of_delegates = trust.revocations.of(ca).iter().filter(|list| !list.is_of_the_ca());
+        let signers: Vec<_> = of_delegates.map(|list| trust.revocations.signer_revoked(list)).collect();
+        assert!(!signers.is_empty());
+        for signer in signers {
+            assert_eq!(signer.map(|signer| signer.extent), revoked, "{wanted}");
+        }
+    }
+}
+
+/// A rehearsal is the verdict, with good signatures taken for granted.
+#[test]
+fn rehearsals_are_as_the_verdicts() {
+    const OF_THE_SIGNATURE: [&str; 3] = ["malformed-signature", "bad-signature", "too-many-signatures"];
+    let mut rehearsed = 0;
+    for (name, scenario) in scenarios::all() {
+        let of_the_signature = |reason: &String| OF_THE_SIGNATURE.contains(&reason.as_str());
+        let (texts, expected) = (scenario.signature_texts(), scenario.expected.clone());
+        let Ok(object) = object_of(&scenario) else { continue };
+        if expected.signatures.iter().flatten().any(of_the_signature) {
+            continue;
+        }
+        let names: Vec<&str> = texts.iter().map(|text| text.split_once(':').unwrap().0).collect();
+        let kind = match scenario.kind {
+            Kind::Path => ObjectKind::Path,
+            Kind::Realisation => ObjectKind::Realisation,
+        };
+        let times = Times { now: scenario.now, registered: scenario.registered };
+        let rehearsal = rehearse(kind, object.store_path(), &names, &trust_of(&scenario), times);
+        let got = Expected {
+            accepted: rehearsal.would_be_accepted(),
+            reason: rehearsal.reason().map(|reason| reason.code().to_owned()),
+            signatures: rehearsal
+                .refusals()
+                .map(|reason| reason.map(|reason| reason.code().to_owned()))
+                .collect(),
+            audited: codes_of(rehearsal.audited()),
+        };
+        assert_eq!(got, expected, "{name}");
+        rehearsed += 1;
+    }
+    assert!(rehearsed > 200, "only {rehearsed}");
 }
 
 /// A scenario, and a cache that knows its good signature.
@@ -518,12 +591,21 @@ fn no_other_object_is_accepted() {
     }
 }
 
-fn verdict_of(scenario: &Scenario, cache: &mut ChainCache) -> Expected {
-    let object = match scenario.kind {
+fn object_of(scenario: &Scenario) -> Result<Object, ObjectError> {
+    match scenario.kind {
         Kind::Path => Object::path(scenario.fingerprint.as_bytes()),
         Kind::Realisation => Object::realisation(scenario.fingerprint.as_bytes(), &scenario.store_directory),
-    };
-    let Ok(object) = object else {
+    }
+}
+
+/// Each code once, in the order of FORMAT section 8.
+fn codes_of(reasons: &[Reason]) -> Vec<String> {
+    let is_there = |code: &&&str| reasons.iter().any(|reason| reason.code() == **code);
+    Reason::CODES.iter().filter(is_there).map(|code| (*code).to_owned()).collect()
+}
+
+fn verdict_of(scenario: &Scenario, cache: &mut ChainCache) -> Expected {
+    let Ok(object) = object_of(scenario) else {
         let reason = Some("malformed-object".to_owned());
         return Expected { accepted: false, reason, signatures: vec![], audited: vec![] };
     };
@@ -542,11 +624,7 @@ fn verdict_of(scenario: &Scenario, cache: &mut ChainCache) -> Expected {
         accepted: verdict.accepted(),
         reason: verdict.reason().map(|reason| reason.code().to_owned()),
         signatures,
-        audited: Reason::CODES
-            .iter()
-            .filter(|code| verdict.audited.iter().any(|reason| reason.code() == **code))
-            .map(|code| (*code).to_owned())
-            .collect(),
+        audited: codes_of(&verdict.audited),
     }
 }
 
