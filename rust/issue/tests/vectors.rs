@@ -615,6 +615,7 @@ fn verdict_of(scenario: &Scenario, cache: &mut ChainCache) -> Expected {
         Outcome::Counted(_) => None,
         Outcome::Refused(reason) => Some(reason.code().to_owned()),
     };
+    assert_eq!(verdict.accepted(), !verdict.keys().is_empty(), "{}", scenario.description);
     // What `{"junk": N}` stands for is summed up in one entry.
     let mut signatures: Vec<_> = verdict.signatures.iter().map(code).collect();
     if let Some(junk) = scenario.junk() {
@@ -792,6 +793,7 @@ fn list_of(scenario: &ListScenario) -> ExpectedList {
     match VerifiedList::read(&bytes, &anchors, host.as_ref()) {
         Err(error) => ExpectedList { reason: Some(error.code().to_owned()), list: None },
         Ok(list) => {
+            assert_eq!(list.certificates(), RevocationList::parse(&bytes).unwrap().certificates);
             let contents = ListContents {
                 ca: list.ca().to_string(),
                 signer: list.signer().to_string(),
