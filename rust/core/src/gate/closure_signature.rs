@@ -14,6 +14,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// After how many the refused ones are thinned out, so that junk takes no memory.
+const THINNED_OUT_EVERY: usize = 1_000;
+
 /// A signature of a closure statement, and what it comes to.
 #[derive(Clone, Debug)]
 pub struct ClosureSignature {
@@ -51,7 +54,7 @@ impl Gate {
                 outcome,
                 covers,
             });
-            if self.closure_signatures.len().is_multiple_of(1_000) {
+            if self.closure_signatures.len().is_multiple_of(THINNED_OUT_EVERY) {
                 self.forget_refused();
             }
         }
