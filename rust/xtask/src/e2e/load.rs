@@ -5,6 +5,7 @@ use std::{
     sync::{
         Barrier, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, Sender},
     },
     thread,
     time::{Duration, Instant},
@@ -306,11 +307,18 @@ fn killed_daemon(bed: &Bed) -> Result<Outcome> {
             let mut clients =
                 (0..IMPORTERS).map(|_| Client::beside(server, "alice")).collect::<Result<Vec<_>>>()?;
             let sent = thread::scope(|scope| {
+                let (not_begun, all_have_begun) = mpsc::channel();
                 let threads: Vec<_> = clients
                     .iter_mut()
-                    .map(|client| scope.spawn(|| Ok(until_it_is_gone(client, &alice))))
+                    .map(|client| {
+                        let (not_begun, alice) = (not_begun.clone(), &alice);
+                        scope.spawn(move || Ok(until_it_is_gone(client, alice, not_begun)))
+                    })
                     .collect();
-                thread::sleep(Duration::from_millis(300 + 37 * u64::from(kill)));
+                drop(not_begun);
+                // Nobody sends: it ends when the last sender is gone.
+                let _ = all_have_begun.recv_timeout(Duration::from_secs(60));
+                thread::sleep(Duration::from_millis(37 * u64::from(kill)));
                 // The clients' ends of it, too, are called so.
                 let killed = server.root("kill -9 $(busybox pidof nix-daemon)");
                 let sent: Result<Vec<Sent>> = threads.into_iter().map(joined).collect();
@@ -329,8 +337,10 @@ fn killed_daemon(bed: &Bed) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn until_it_is_gone(client: &mut Client, alice: &Key) -> Sent {
+/// Drops `not_begun` when the daemon has acknowledged a first path.
+fn until_it_is_gone(client: &mut Client, alice: &Key, not_begun: Sender<()>) -> Sent {
     let mut sent = Sent::default();
+    let mut not_begun = Some(not_begun);
     loop {
         let unsigned = signed_by(&[], &fresh("hello-1"), b"hello");
         let gone = |error: &anyhow::Error| !sentence(error).contains("lacks a signature by a trusted key");
@@ -345,6 +355,7 @@ fn until_it_is_gone(client: &mut Client, alice: &Key) -> Sent {
             return sent;
         }
         sent.acknowledged.push(parcel);
+        drop(not_begun.take());
     }
 }
 
