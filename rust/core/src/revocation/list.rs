@@ -13,6 +13,7 @@ use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 use std::fmt;
+use std::ops::Range;
 
 /// What the signed message begins with (FORMAT L3).
 pub const REVOCATION_CONTEXT: &[u8] = b"nixcert1.revocation\0";
@@ -146,7 +147,7 @@ pub struct Revoked {
 /// The entries of a list, each kind in ascending order: looked up by bisection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
-    serials: Vec<(Serial, Revoked)>,
+    serials: Serials,
     keys: Vec<(PublicKey, Revoked)>,
     labels: Vec<(Box<str>, Revoked)>,
 }
@@ -162,7 +163,7 @@ impl Entries {
     }
 
     pub(crate) fn serial(&self, serial: Serial) -> Option<Revoked> {
-        find(near(&self.serials, serial), |known| known.cmp(&serial))
+        self.serials.get(serial)
     }
 
     pub(crate) fn key(&self, key: &PublicKey) -> Option<Revoked> {
@@ -175,7 +176,7 @@ impl Entries {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.serials.len() + self.keys.len() + self.labels.len()
+        self.serials.ascending.len() + self.keys.len() + self.labels.len()
     }
 
     /// Whether there is none.
@@ -185,7 +186,7 @@ impl Entries {
 
     /// All of them, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = (Selector, Revoked)> {
-        let serials = self.serials.iter().map(|(serial, revoked)| (Selector::Serial(*serial), *revoked));
+        let serials = self.serials.iter().map(|(serial, revoked)| (Selector::Serial(serial), revoked));
         let keys = self.keys.iter().map(|(key, revoked)| (Selector::Key(*key), *revoked));
         let labels =
             self.labels.iter().map(|(label, revoked)| (Selector::Label(label.to_string()), *revoked));
@@ -201,22 +202,50 @@ impl Entries {
     }
 }
 
-/// The part of the serials in which one must be. They are random: so where it stands is nearly known, and from there the steps
-/// double until it is passed. However they are chosen, that is no more than twice the steps of a bisection.
-fn near(serials: &[(Serial, Revoked)], wanted: Serial) -> &[(Serial, Revoked)] {
-    let guess = (wanted.0 as u128 * serials.len() as u128) >> 64;
-    let guess = usize::try_from(guess).unwrap_or_default();
-    let (mut low, mut high, mut step) = (guess, guess, 16);
-    while low > 0 && serials.get(low).is_none_or(|(known, _)| *known > wanted) {
-        low = low.saturating_sub(step);
-        step *= 2;
+/// Serial numbers are random: so their first bits say nearly where each stands, and bisection is among the few that have the same
+/// ones. However they are chosen, it is among no more than all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Serials {
+    ascending: Vec<Serial>,
+    /// What is said of each. Most look-ups never come here.
+    revoked: Vec<Revoked>,
+    /// For all first bits, up to those of the last: where the serials with these, or greater ones, start.
+    starts: Vec<u32>,
+}
+
+impl Serials {
+    fn new(ascending: Vec<Serial>, revoked: Vec<Revoked>) -> Self {
+        let mut starts = Vec::with_capacity(ascending.len());
+        for (at, serial) in (0..).zip(&ascending) {
+            while starts.len() <= first_bits(*serial, ascending.len()) {
+                starts.push(at);
+            }
+        }
+        Self { ascending, revoked, starts }
     }
-    step = 16;
-    while serials.get(high).is_some_and(|(known, _)| *known <= wanted) {
-        high = high.saturating_add(step).min(serials.len());
-        step *= 2;
+
+    fn get(&self, serial: Serial) -> Option<Revoked> {
+        let near = self.near(serial);
+        let at = near.start + self.ascending.get(near)?.binary_search(&serial).ok()?;
+        self.revoked.get(at).copied()
     }
-    serials.get(low..high).unwrap_or(serials)
+
+    /// Where all are that have the first bits of this one.
+    fn near(&self, serial: Serial) -> Range<usize> {
+        let start = |bits| self.starts.get(bits).map_or(self.ascending.len(), |start| *start as usize);
+        let bits = first_bits(serial, self.ascending.len());
+        start(bits)..start(bits + 1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Serial, Revoked)> {
+        self.ascending.iter().copied().zip(self.revoked.iter().copied())
+    }
+}
+
+/// So many of a serial's first bits that one or two of `count` random ones have the same.
+fn first_bits(serial: Serial, count: usize) -> usize {
+    let bits = count.checked_ilog2().unwrap_or_default();
+    serial.0.checked_shr(u64::BITS - bits).unwrap_or_default() as usize
 }
 
 fn find<K>(entries: &[(K, Revoked)], order: impl Fn(&K) -> std::cmp::Ordering) -> Option<Revoked> {
@@ -452,7 +481,7 @@ fn parse_certificates(input: &[u8]) -> Parsed<'_, Vec<&[u8]>> {
 /// out sorted. Nothing is allocated on the word of the count.
 fn parse_entries(input: &[u8], issued: Instant) -> Parsed<'_, Entries> {
     let (mut input, count) = be_u32(input)?;
-    let mut entries = Entries::default();
+    let (mut serials, mut of_serials, mut keys, mut labels) = (vec![], vec![], vec![], vec![]);
     let mut previous = (0, &[][..]);
     for _ in 0..count {
         let (rest, kind) = be_u8(input)?;
@@ -472,20 +501,21 @@ fn parse_entries(input: &[u8], issued: Instant) -> Parsed<'_, Entries> {
             (1, value) => {
                 let (_, serial) = be_u64(value)?;
                 check(serial != 0, ListError::ZeroSerial)?;
-                entries.serials.push((Serial(serial), revoked));
+                serials.push(Serial(serial));
+                of_serials.push(revoked);
             }
             (2, value) => {
                 let (_, key) = parse_array(value)?;
-                entries.keys.push((PublicKey(*key), revoked));
+                keys.push((PublicKey(*key), revoked));
             }
             (_, value) => {
                 let label = Label::parse(value).map_err(|_| nom::Err::Failure(ListError::Label))?;
-                entries.labels.push((label.as_str().into(), revoked));
+                labels.push((label.as_str().into(), revoked));
             }
         }
         input = rest;
     }
-    Ok((input, entries))
+    Ok((input, Entries { serials: Serials::new(serials, of_serials), keys, labels }))
 }
 
 fn parse_revoked(input: &[u8], issued: Instant) -> Parsed<'_, Revoked> {
@@ -634,8 +664,9 @@ mod tests {
     const RETIRED: Revoked = Revoked { extent: Extent::Retired, cause: Cause::Superseded };
 
     fn of_serials(serials: impl IntoIterator<Item = u64>) -> Entries {
-        let serials = serials.into_iter().map(|serial| (Serial(serial), RETIRED)).collect();
-        Entries { serials, ..Entries::default() }
+        let serials: Vec<Serial> = serials.into_iter().map(Serial).collect();
+        let revoked = vec![RETIRED; serials.len()];
+        Entries { serials: Serials::new(serials, revoked), ..Entries::default() }
     }
 
     /// Wherever the serials lie, each that is there is found, and no other.
@@ -670,8 +701,8 @@ mod tests {
     fn few_serials_are_near() {
         let apart = u64::MAX / 3_000;
         let even = of_serials((0..3_000).map(|i| apart / 2 + i * apart));
-        for (serial, _) in &even.serials {
-            assert!((1..=16).contains(&near(&even.serials, *serial).len()), "{serial}");
+        for serial in &even.serials.ascending {
+            assert!((1..=2).contains(&even.serials.near(*serial).len()), "{serial}");
         }
     }
 
@@ -684,8 +715,8 @@ mod tests {
             for (other_place, other) in ascending.iter().enumerate() {
                 assert_eq!(one.covers(*other), place >= other_place, "{one} {other}");
                 let [mut new, mut old] = [of_serials([1, 2]), of_serials([2])];
-                new.serials[1].1.extent = *one;
-                old.serials[0].1.extent = *other;
+                new.serials.revoked[1].extent = *one;
+                old.serials.revoked[0].extent = *other;
                 let lost = (place < other_place).then_some(Selector::Serial(Serial(2)));
                 assert_eq!(new.first_lost(&old), lost, "{one} {other}");
             }
