@@ -20,12 +20,11 @@ impl PublicKey {
 
     /// The point, if C4 admits it.
     pub(crate) fn usable(&self) -> Result<UsableKey, WeakKey> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| WeakKey)?;
         // "the encodings of the key and of R MUST be canonical, and neither may be of small order"
-        if key.is_weak() || key.to_edwards().compress().to_bytes() != self.0 {
+        if !has_reduced_y(&self.0) || is_of_small_order(self.0) {
             return Err(WeakKey);
         }
-        Ok(UsableKey(key))
+        VerifyingKey::from_bytes(&self.0).map(UsableKey).map_err(|_| WeakKey)
     }
 }
 
@@ -60,6 +59,13 @@ impl UsableKey {
         let signature = Signature::from_bytes(signature);
         !is_of_small_order(*signature.r_bytes()) && self.0.verify(message, &signature).is_ok()
     }
+}
+
+/// Whether y is below p = 2²⁵⁵ - 19 (RFC 8032, section 5.1.3, step 1). Such an encoding of a point is canonical, unless x is 0 and
+/// its sign set; those two points are of small order.
+fn has_reduced_y(encoding: &[u8; 32]) -> bool {
+    let [lowest, middle @ .., highest] = encoding;
+    highest | 0x80 != 0xff || middle.iter().any(|byte| *byte != 0xff) || *lowest < 0xed
 }
 
 /// Whether the canonical encoding of a point is that of one of the eight of small order.
@@ -101,6 +107,50 @@ mod tests {
             .collect();
         assert_eq!(found, BTreeSet::from(SMALL_ORDER));
         assert!(!is_of_small_order(ED25519_BASEPOINT_POINT.compress().to_bytes()));
+    }
+
+    /// What C4 says of a key, by the point itself: it is encoded again, and multiplied by the cofactor.
+    fn slowly(key: [u8; 32]) -> Result<(), WeakKey> {
+        let key_of = VerifyingKey::from_bytes(&key).map_err(|_| WeakKey)?;
+        let sound = !key_of.is_weak() && key_of.to_edwards().compress().to_bytes() == key;
+        sound.then_some(()).ok_or(WeakKey)
+    }
+
+    #[test]
+    fn bytes_tell_what_the_point_would() {
+        let with_signs = |mut key: [u8; 32]| {
+            let unsigned = key;
+            key[31] |= 0x80;
+            [unsigned, key]
+        };
+        // Every y from p - 19 up to 2²⁵⁵ - 1, and those in which one byte of such a y is another.
+        let highest = (0xda..=0xff).map(|lowest| {
+            let mut y = [0xff; 32];
+            (y[0], y[31]) = (lowest, 0x7f);
+            y
+        });
+        let near = highest.clone().flat_map(|y| (0..32).map(move |at| (y, at))).map(|(mut y, at)| {
+            y[at] ^= 0x40;
+            y
+        });
+        let small = EIGHT_TORSION.iter().map(|point| {
+            let mut y = point.compress().to_bytes();
+            y[31] &= 0x7f;
+            y
+        });
+        let lowest = (0..=0xff).map(|lowest| {
+            let mut y = [0; 32];
+            y[0] = lowest;
+            y
+        });
+        let verdicts: Vec<_> = (highest.chain(near).chain(small).chain(lowest).flat_map(with_signs))
+            .map(|key| {
+                let verdict = PublicKey(key).check();
+                assert_eq!(verdict, slowly(key), "{key:02x?}");
+                verdict
+            })
+            .collect();
+        assert!(verdicts.contains(&Ok(())) && verdicts.contains(&Err(WeakKey)));
     }
 
     #[test]
