@@ -24,9 +24,12 @@ use crate::{
 /// Set for trials, which use the cache that this process holds the lock of.
 pub(crate) const TRIAL: &str = "NIXCERT_TEST_BED_TRIAL";
 
+/// What a trial's host is made of.
+const TRIAL_ROOT: Release = Release::Trixie;
+
 /// What a trial does, inside: it boots a host, says so, and ends, or waits to be ended.
 pub(crate) fn trial(cache: &Cache, scratch: &Path, how: &str) -> Result<()> {
-    let root = roots::root(cache, Release::Trixie)?;
+    let root = roots::root(cache, TRIAL_ROOT)?;
     let switch = Switch::start()?;
     let recipe = Recipe { name: "trial", number: 1, root: &root, layers: vec![] };
     let host = Host::boot(scratch, &switch, &recipe)?;
@@ -54,6 +57,8 @@ enum End {
 
 /// Tries all of them.
 pub(crate) fn run(cache: &Cache, tally: &mut Tally) -> Result<()> {
+    // The first trial would else make it, and leave that: in the cache, where it belongs.
+    roots::root(cache, TRIAL_ROOT)?;
     for (end, name) in [
         (End::Success, "leftovers/none-after-success"),
         (End::Failure, "leftovers/none-after-failure"),
@@ -77,36 +82,25 @@ pub(crate) fn run(cache: &Cache, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// What a run might leave.
-#[derive(PartialEq, Eq, Debug)]
-struct Traces {
-    mounts: BTreeSet<String>,
-    processes: BTreeSet<String>,
-    links: BTreeSet<String>,
-    files: BTreeSet<String>,
-}
-
-impl Traces {
-    fn of(cache: &Cache) -> Result<Self> {
-        let lines = |text: &str| text.lines().map(str::to_owned).collect();
-        let mut files = BTreeSet::new();
-        for place in [Path::new("/tmp"), Path::new("/run/netns"), Path::new("/mnt"), cache.directory()] {
-            list(place, &mut files)?;
-        }
-        for place in ["scratch", "scratch-trial", "partial"] {
-            list(&cache.directory().join(place), &mut files)?;
-        }
-        files.retain(|file| !file.ends_with("/scratch-trial"));
-        Ok(Self {
-            mounts: lines(&fs::read_to_string("/proc/mounts")?),
-            processes: processes(),
-            links: fs::read_dir("/sys/class/net")?
-                .flatten()
-                .map(|it| it.file_name().to_string_lossy().into())
-                .collect(),
-            files,
-        })
+/// What a run might leave, a line each.
+fn traces(cache: &Cache) -> Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for place in [Path::new("/tmp"), Path::new("/run/netns"), Path::new("/mnt"), cache.directory()] {
+        list(place, &mut files)?;
     }
+    for place in ["scratch", "scratch-trial", "partial"] {
+        list(&cache.directory().join(place), &mut files)?;
+    }
+    files.retain(|file| !file.ends_with("/scratch-trial"));
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let links = fs::read_dir("/sys/class/net")?.flatten();
+    let lines = [
+        mounts.lines().map(|mount| format!("mount {mount}")).collect(),
+        processes().iter().map(|process| format!("process {process}")).collect(),
+        links.map(|link| format!("network {}", link.file_name().display())).collect(),
+        files.iter().map(|file| format!("file {file}")).collect::<Vec<_>>(),
+    ];
+    Ok(lines.into_iter().flatten().collect())
 }
 
 fn list(place: &Path, files: &mut BTreeSet<String>) -> Result<()> {
@@ -135,7 +129,7 @@ fn try_it(cache: &Cache, end: End) -> Result<()> {
         End::Failure => "failure",
         End::Interrupt | End::Kill => "wait",
     };
-    let before = Traces::of(cache)?;
+    let before = traces(cache)?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["trial", how])
         .env(TRIAL, "1")
@@ -171,12 +165,13 @@ fn try_it(cache: &Cache, end: End) -> Result<()> {
     // After a kill, the kernel needs a moment.
     let begun = Instant::now();
     loop {
-        let after = Traces::of(cache)?;
+        let after = traces(cache)?;
         if after == before {
             return Ok(());
         }
         if begun.elapsed() > Duration::from_secs(10) {
-            bail!("before: {before:?}\nafter: {after:?}");
+            let changes: Vec<&str> = before.symmetric_difference(&after).map(String::as_str).collect();
+            bail!("not there both before and after:\n{}", changes.join("\n"));
         }
         thread::sleep(Duration::from_millis(100));
     }
