@@ -10,7 +10,7 @@ use super::{
     channels::{Channel, Signer, accepts, deliver, refuses},
     forge::Key,
     pki::{EVERYTHING, certify, forge, intermediate_ca, parts, root_ca},
-    tools::{accepted, build, copy_closure, refused, sign},
+    tools::{accepted, build, copy_closure, log_lines, refused, sign},
     wire::{Client, Flags},
 };
 use crate::{bed::Bed, host::Host};
@@ -231,8 +231,7 @@ fn in_the_log(bed: &Bed) -> Result<Outcome> {
     let alice = alice(bed, EVERYTHING)?;
     let (path, output) = deliver(&bed.workstation, Channel::CopyClosure, &bed.server, "hello-1", &alice)?;
     accepted(output, &bed.server, &path)?;
-    let log = String::from_utf8_lossy(&bed.server.read("/var/log/messages")?).into_owned();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&path)).collect();
+    let lines = log_lines(&bed.server, &path)?;
     let [line] = lines.as_slice() else {
         bail!("{} lines of the log name {path}:\n{}", lines.len(), lines.join("\n"))
     };
@@ -256,8 +255,8 @@ fn crowd_in_the_log(bed: &Bed) -> Result<Outcome> {
         sign(&bed.workstation, "alice", &file, &path)?;
     }
     accepted(copy_closure(&bed.workstation, "alice", &bed.server, &path)?, &bed.server, &path)?;
-    let log = String::from_utf8_lossy(&bed.server.read("/var/log/messages")?).into_owned();
-    let Some(line) = log.lines().find(|line| line.contains(&path)) else { bail!("no line names {path}") };
+    let lines = log_lines(&bed.server, &path)?;
+    let Some(line) = lines.first() else { bail!("no line names {path}") };
     if line.matches("'alice' (certificate").count() != 8 || !line.contains(" and 2 more") {
         bail!("ten have signed it, and this is what the log says: {line}");
     }
