@@ -1,4 +1,4 @@
-//! What the patches cost: the same Nix without and with them, compiled alike, on two hosts and in one run.
+//! What the patches cost: the same Nix without and with them, compiled alike, each on a host and all in one run.
 
 use std::path::Path;
 
@@ -34,6 +34,9 @@ const STARTS: usize = 25;
 const PLAIN: &str = "/srv/plain";
 const CERTIFIED: &str = "/srv/certified";
 
+/// What a host's programs have instead of the system log, if its cost is to be left out.
+const UNLOGGED: &str = include_str!("unlogged.c");
+
 /// A host, the closure that its caches hold, and what its Nix is.
 struct Side {
     host: Host,
@@ -49,11 +52,24 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
     let boot = |name, number, extent| {
         let layer = nix_build::build(cache, &nix, extent, Optimise::Yes)?.layer();
         let recipe = Recipe { name, number, root: &root, layers: vec![&command, &layer] };
-        Side::new(Host::boot(scratch, &switch, &recipe)?, extent)
+        let host = Host::boot(scratch, &switch, &recipe)?;
+        if name == "unlogged" {
+            host.write("/srv/unlogged.c", UNLOGGED.as_bytes())?;
+            host.root("cc -shared -fPIC -o /srv/unlogged.so /srv/unlogged.c")?;
+            host.write("/etc/ld.so.preload", b"/srv/unlogged.so\n")?;
+        }
+        Side::new(host, extent)
     };
     let [stock, patched] = [boot("stock", 1, Extent::Stock)?, boot("patched", 2, Extent::Full)?];
-    let step = Step::start(format!("Copying {PATHS} paths {COPIES} times, four ways"));
-    let ways = [(&stock, PLAIN), (&stock, CERTIFIED), (&patched, PLAIN), (&patched, CERTIFIED)];
+    let unlogged = boot("unlogged", 3, Extent::Full)?;
+    let step = Step::start(format!("Copying {PATHS} paths {COPIES} times, five ways"));
+    let ways = [
+        (&stock, PLAIN),
+        (&stock, CERTIFIED),
+        (&patched, PLAIN),
+        (&patched, CERTIFIED),
+        (&unlogged, CERTIFIED),
+    ];
     let mut copies = ways.map(|it| (it, vec![]));
     for _ in 0..COPIES {
         for ((side, from), times) in &mut copies {
@@ -61,7 +77,7 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
         }
     }
     step.done();
-    let [of_stock, pinned, plain, certified] = copies.map(|(_, times)| median(times));
+    let [of_stock, pinned, plain, certified, unlogged] = copies.map(|(_, times)| median(times));
     let (of_stock, certified) = (of_stock?, certified?);
 
     let step = Step::start(format!("Asking each daemon {} times", ROUNDS * STARTS));
@@ -89,6 +105,7 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
             pinned?,
             None,
         ),
+        ratio("copy 2,000 small paths, certified, not logged", unlogged, "stock, plain key", of_stock, None),
         ratio("copy 2,000 small paths, plain key", plain, "stock, plain key", of_stock, None),
         ratio("nix store info, by the daemon", start, "stock", of_stock_start?, Some(1.02)),
     ]
