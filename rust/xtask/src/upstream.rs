@@ -1,5 +1,5 @@
 //! Upstream's own functional tests: those about signatures, in every run, on Nix with the hardening and the seam, which
-//! need no Rust and must break nothing; and all of them, compared with Nix as it is.
+//! need no Rust and must break nothing, and on Nix that trusts a CA; and all of them, compared with Nix as it is.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
 
@@ -43,101 +43,145 @@ struct Ended {
     time: Duration,
 }
 
-/// Runs those about signatures on the base build, and those that concern certificates on the full one.
+/// What the tests are run on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    /// Such a build, and no CA configured.
+    Of(Extent),
+    /// All patches, and a CA configured that has signed nothing.
+    WithCa,
+}
+
+impl Trial {
+    fn extent(self) -> Extent {
+        match self {
+            Self::Of(extent) => extent,
+            Self::WithCa => Extent::Full,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Of(extent) => extent.name(),
+            Self::WithCa => "with-ca",
+        }
+    }
+
+    fn title(self) -> String {
+        match self {
+            Self::Of(extent) => extent.title().to_owned(),
+            Self::WithCa => format!("{} and a CA", Extent::Full.title()),
+        }
+    }
+}
+
+/// Runs those about signatures on the base build, and with a CA; those that concern certificates on the full build.
 pub(crate) fn run(cache: &Cache, scratch: &Path, nix: &Nix, tally: &mut Tally) -> Result<()> {
     let mut base: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
     let mut full = vec!["signing".to_owned()];
     for patch in nix.supported.patches()? {
         if Extent::Base.includes(patch.group) { &mut base } else { &mut full }.extend(patch.tests());
     }
-    for (extent, tests) in [(Extent::Base, base), (Extent::Full, full)] {
-        for (name, ended) in functional(cache, scratch, nix, extent, tests)? {
-            let test = format!("upstream/{}/{name}", extent.name());
+    let trials =
+        [(Trial::Of(Extent::Base), base.clone()), (Trial::Of(Extent::Full), full), (Trial::WithCa, base)];
+    for (trial, tests) in trials {
+        for (name, ended) in functional(cache, scratch, nix, trial, tests)? {
+            let test = format!("upstream/{}/{name}", trial.name());
             match ended.how.as_str() {
                 "OK" => tally.passed(&test, 1, ended.time),
                 "SKIP" => tally.skipped(&test, 1, "upstream's test says so"),
-                _ => tally.failed(&test, &format!("see {}", log(cache, nix, extent)?.display())),
+                _ => tally.failed(&test, &format!("see {}", log(cache, nix, trial)?.display())),
             }
         }
     }
     Ok(())
 }
 
-/// Runs all of upstream's tests on Nix as it is, with the hardening alone, and with all patches and no CA configured; the
-/// tests that patches change or add are left out. Fails where the patches make a difference.
+/// Runs all of upstream's tests on Nix as it is, with the hardening alone, and with all patches and no CA configured; those
+/// about signatures with a CA, too. The tests that patches change or add are left out. Fails where there is a difference.
 pub(crate) fn compare(cache: &Cache, scratch: &Path, nix: &Nix) -> Result<Tally> {
     let changed: Vec<String> =
         nix.supported.patches()?.iter().flat_map(|patch| patch.tests().collect::<Vec<_>>()).collect();
-    let own = |name: &str| changed.iter().any(|it| name.rsplit('/').next() == Some(it));
-    let mut results = BTreeMap::<String, Vec<Option<String>>>::new();
-    let extents = [Extent::Stock, Extent::Hardening, Extent::Full];
-    for (number, &extent) in extents.iter().enumerate() {
-        for (name, ended) in functional(cache, scratch, nix, extent, vec![])? {
-            let row = results.entry(name).or_insert_with(|| vec![None; extents.len()]);
+    let is = |name: &str, test: &str| name.rsplit('/').next() == Some(test);
+    let about_signatures: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
+    let trials = [
+        (Trial::Of(Extent::Stock), vec![]),
+        (Trial::Of(Extent::Hardening), vec![]),
+        (Trial::Of(Extent::Full), vec![]),
+        (Trial::WithCa, about_signatures),
+    ];
+    let mut results = BTreeMap::<String, Vec<String>>::new();
+    for (number, (trial, tests)) in trials.iter().enumerate() {
+        for (name, ended) in functional(cache, scratch, nix, *trial, tests.clone())? {
+            let row = results.entry(name).or_insert_with(|| vec!["-".to_owned(); trials.len()]);
             if let Some(place) = row.get_mut(number) {
-                *place = Some(ended.how);
+                *place = ended.how;
             }
         }
     }
-    println!("{}", strong("upstream's test                          stock     hardening full"));
+    let line = |name: &str, row: &[&str]| {
+        let row: String = row.iter().map(|how| format!("{how:<10}")).collect();
+        format!("{name:<40} {}", row.trim_end())
+    };
+    println!("{}", strong(&line("upstream's test", &trials.each_ref().map(|(trial, _)| trial.name()))));
     let mut tally = Tally::default();
     let (mut same, mut failing) = (0, 0);
     for (name, row) in &results {
-        let said: Vec<&str> = row.iter().map(|how| how.as_deref().unwrap_or("-")).collect();
-        let test = format!("upstream/{name}");
-        if own(name) {
+        if changed.iter().any(|test| is(name, test)) {
             continue;
+        }
+        let mut said: Vec<&str> = row.iter().map(String::as_str).collect();
+        if !TESTS.iter().any(|test| is(name, test)) {
+            said.pop();
         }
         if said.iter().all(|how| Some(how) == said.first()) {
             same += 1;
             failing +=
                 usize::from(said.first().is_some_and(|how| !["OK", "SKIP", "EXPECTEDFAIL"].contains(how)));
         } else {
-            println!(
-                "{name:<40} {}",
-                said.iter().map(|how| format!("{how:<9}")).collect::<Vec<_>>().join(" ")
-            );
-            tally.failed(&test, &said.join(", "));
+            println!("{}", line(name, &said));
+            tally.failed(&format!("upstream/{name}"), &said.join(", "));
         }
     }
     println!(
-        "{same} tests with the same result on all three; {failing} of these fail on Nix {} as it is",
+        "{same} tests with the same result on all; {failing} of these fail on Nix {} as it is",
         nix.version
     );
     tally.passed("upstream", same, Duration::ZERO);
     Ok(tally)
 }
 
-fn log(cache: &Cache, nix: &Nix, extent: Extent) -> Result<std::path::PathBuf> {
-    Ok(cache.place("logs")?.join(format!("upstream-{}-{}.log", nix.supported.release, extent.name())))
+fn log(cache: &Cache, nix: &Nix, trial: Trial) -> Result<std::path::PathBuf> {
+    Ok(cache.place("logs")?.join(format!("upstream-{}-{}.log", nix.supported.release, trial.name())))
 }
 
-/// Runs these tests, or all if there are none, on such a build.
+/// Runs these tests, or all if there are none.
 fn functional(
     cache: &Cache,
     scratch: &Path,
     nix: &Nix,
-    extent: Extent,
+    trial: Trial,
     mut tests: Vec<String>,
 ) -> Result<BTreeMap<String, Ended>> {
     tests.sort();
     tests.dedup();
-    let build = nix_build::build(cache, nix, extent, Optimise::No)?;
+    let build = nix_build::build(cache, nix, trial.extent(), Optimise::No)?;
     let root = roots::root(cache, nix.supported.builder())?;
     let command = products::command(cache, products::Profile::Dev)?;
     let step =
-        Step::start(format!("Running upstream's functional tests on Nix {} {}", nix.version, extent.title()));
+        Step::start(format!("Running upstream's functional tests on Nix {} {}", nix.version, trial.title()));
     let work = scratch.join("upstream");
     fs::create_dir_all(&work)?;
     let (tree, layer) = (build.tree(), build.layer());
     let binds = [(work.as_path(), "/build"), (tree.as_path(), "/source")];
-    let script = SCRIPT.replace("@tests@", &tests.join(" "));
+    let configure = if trial == Trial::WithCa { TRUST_A_CA } else { "" };
+    let script = SCRIPT.replace("@configure@", configure).replace("@tests@", &tests.join(" "));
     let output =
         inside(&root, &[&layer, &command], Access::Read, &binds, &script).stdin(Stdio::null()).output()?;
     step.done();
 
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let log = log(cache, nix, extent)?;
+    let log = log(cache, nix, trial)?;
     fs::write(&log, [output.stdout, output.stderr].concat())?;
     let ended: BTreeMap<_, _> = text.lines().filter_map(parse).collect();
     if ended.is_empty() {
@@ -172,10 +216,18 @@ done
 cp -r /source/tests /source/.version /source/nix-meson-build-support /build/
 export PATH="/build/bin:$PATH"
 cd /build
+@configure@
 # Tests of the libraries would have to be built against them; there are none for static ones.
 PKG_CONFIG_LIBDIR=/var/empty meson setup run tests/functional >&2
 mkdir -p /tmp/alice
 chown -R alice: /build /tmp/alice
 setpriv --reuid alice --regid alice --clear-groups env HOME=/tmp/alice NIX_STORE= shell=/usr/bin/bash \
     meson test -C run --no-rebuild --num-processes 2 --print-errorlogs @tests@ || true
+"#;
+
+/// Each test writes its nix.conf in init.sh.
+const TRUST_A_CA: &str = r#"
+nixcert ca init /tmp/acme-1 --name acme-1 --unencrypted >&2
+sed -i "s|^build-users-group =$|&\ntrusted-ca-keys = $(cat /tmp/acme-1/ca.pub)|" tests/functional/common/init.sh
+grep '^trusted-ca-keys = acme-1:' tests/functional/common/init.sh >&2
 "#;
