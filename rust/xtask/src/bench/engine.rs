@@ -1,6 +1,6 @@
 //! The criterion benchmarks of the engine.
 
-use std::{fs, process::Command};
+use std::{collections::HashMap, fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -10,6 +10,13 @@ use crate::products;
 
 /// The benchmarks, by package and name.
 const BENCHES: [(&str, &str); 2] = [("nixcert-ffi", "engine"), ("nixcert-host", "large")];
+
+/// How often all of them run, one after the other. A machine that others use, too, is slower at times: what counts is the round in
+/// which each was fastest.
+const ROUNDS: usize = 3;
+
+/// How long each is tried in a round, in seconds, if that is time for its samples.
+const ARGUMENTS: [&str; 4] = ["--warm-up-time", "1", "--measurement-time", "3"];
 
 /// A line of the table.
 struct Line {
@@ -90,25 +97,41 @@ const TABLE: [Line; 10] = [
 
 /// Runs them.
 pub(super) fn run() -> Result<Measured> {
-    for (package, name) in BENCHES {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .current_dir(products::clone()?)
-            .args(["bench", "--locked", "--package", package, "--bench", name])
-            .status()
-            .context("cannot start cargo")?;
-        if !status.success() {
-            bail!("the benchmark {name} of {package} failed");
+    let mut fastest = HashMap::new();
+    for _ in 0..ROUNDS {
+        for (package, name) in BENCHES {
+            bench(package, name)?;
+        }
+        for place in
+            TABLE.iter().flat_map(|line| [Some(line.measured), line.rival.map(|(_, place)| place)]).flatten()
+        {
+            let time = median(place)?;
+            fastest.entry(place).and_modify(|known: &mut f64| *known = known.min(time)).or_insert(time);
         }
     }
+    let time = |place| fastest.get(place).copied().context("nothing was measured");
     let line = |line: &Line| {
         let rival = match line.rival {
-            Some((name, place)) => Some((name, median(place)?)),
+            Some((name, place)) => Some((name, time(place)?)),
             None => None,
         };
-        Ok(Ratio { what: line.what.to_owned(), time: median(line.measured)?, rival, aim: line.aim })
+        Ok(Ratio { what: line.what.to_owned(), time: time(line.measured)?, rival, aim: line.aim })
     };
     Ok(Measured { ratios: TABLE.iter().map(line).collect::<Result<_>>()?, notes: vec![] })
+}
+
+fn bench(package: &str, name: &str) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(products::clone()?)
+        .args(["bench", "--locked", "--package", package, "--bench", name, "--"])
+        .args(ARGUMENTS)
+        .status()
+        .context("cannot start cargo")?;
+    if !status.success() {
+        bail!("the benchmark {name} of {package} failed");
+    }
+    Ok(())
 }
 
 /// The median of what criterion measured last, in seconds.
