@@ -170,8 +170,9 @@ fn try_it(cache: &Cache, end: End) -> Result<()> {
             return Ok(());
         }
         if begun.elapsed() > Duration::from_secs(10) {
-            let changes: Vec<&str> = before.symmetric_difference(&after).map(String::as_str).collect();
-            bail!("not there both before and after:\n{}", changes.join("\n"));
+            let left = after.difference(&before).map(|line| format!("\nleft: {line}"));
+            let gone = before.difference(&after).map(|line| format!("\ngone: {line}"));
+            bail!("the machine is not as before:{}", left.chain(gone).collect::<String>());
         }
         thread::sleep(Duration::from_millis(100));
     }

@@ -77,7 +77,7 @@ impl Trial {
 
 /// Runs those about signatures on the base build, and with a CA; those that concern certificates on the full build.
 pub(crate) fn run(cache: &Cache, scratch: &Path, nix: &Nix, tally: &mut Tally) -> Result<()> {
-    let mut base: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
+    let mut base = about_signatures();
     let mut full = vec!["signing".to_owned()];
     for patch in nix.supported.patches()? {
         if Extent::Base.includes(patch.group) { &mut base } else { &mut full }.extend(patch.tests());
@@ -103,12 +103,11 @@ pub(crate) fn compare(cache: &Cache, scratch: &Path, nix: &Nix) -> Result<Tally>
     let changed: Vec<String> =
         nix.supported.patches()?.iter().flat_map(|patch| patch.tests().collect::<Vec<_>>()).collect();
     let is = |name: &str, test: &str| name.rsplit('/').next() == Some(test);
-    let about_signatures: Vec<String> = TESTS.iter().map(|&name| name.to_owned()).collect();
     let trials = [
         (Trial::Of(Extent::Stock), vec![]),
         (Trial::Of(Extent::Hardening), vec![]),
         (Trial::Of(Extent::Full), vec![]),
-        (Trial::WithCa, about_signatures),
+        (Trial::WithCa, about_signatures()),
     ];
     let mut results = BTreeMap::<String, Vec<String>>::new();
     for (number, (trial, tests)) in trials.iter().enumerate() {
@@ -149,6 +148,10 @@ pub(crate) fn compare(cache: &Cache, scratch: &Path, nix: &Nix) -> Result<Tally>
     );
     tally.passed("upstream", same, Duration::ZERO);
     Ok(tally)
+}
+
+fn about_signatures() -> Vec<String> {
+    TESTS.map(str::to_owned).to_vec()
 }
 
 fn log(cache: &Cache, nix: &Nix, trial: Trial) -> Result<std::path::PathBuf> {

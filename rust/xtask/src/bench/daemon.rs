@@ -52,16 +52,13 @@ pub(super) fn run(cache: &Cache, scratch: &Path) -> Result<Measured> {
     let boot = |name, number, extent| {
         let layer = nix_build::build(cache, &nix, extent, Optimise::Yes)?.layer();
         let recipe = Recipe { name, number, root: &root, layers: vec![&command, &layer] };
-        let host = Host::boot(scratch, &switch, &recipe)?;
-        if name == "unlogged" {
-            host.write("/srv/unlogged.c", UNLOGGED.as_bytes())?;
-            host.root("cc -shared -fPIC -o /srv/unlogged.so /srv/unlogged.c")?;
-            host.write("/etc/ld.so.preload", b"/srv/unlogged.so\n")?;
-        }
-        Side::new(host, extent)
+        Host::boot(scratch, &switch, &recipe)
     };
-    let [stock, patched] = [boot("stock", 1, Extent::Stock)?, boot("patched", 2, Extent::Full)?];
+    let stock = Side::new(boot("stock", 1, Extent::Stock)?, Extent::Stock)?;
+    let patched = Side::new(boot("patched", 2, Extent::Full)?, Extent::Full)?;
     let unlogged = boot("unlogged", 3, Extent::Full)?;
+    leave_out_the_log(&unlogged)?;
+    let unlogged = Side::new(unlogged, Extent::Full)?;
     let step = Step::start(format!("Copying {PATHS} paths {COPIES} times, five ways"));
     let ways = [
         (&stock, PLAIN),
@@ -165,6 +162,13 @@ impl Side {
     fn number(&self, expression: &str) -> Result<f64> {
         Ok(self.host.root(expression)?.trim().parse()?)
     }
+}
+
+/// In all programs that the host starts from now on.
+fn leave_out_the_log(host: &Host) -> Result<()> {
+    host.write("/srv/unlogged.c", UNLOGGED.as_bytes())?;
+    host.root("cc -shared -fPIC -o /srv/unlogged.so /srv/unlogged.c")?;
+    host.write("/etc/ld.so.preload", b"/srv/unlogged.so\n")
 }
 
 fn sizes(stock: &Side, patched: &Side) -> Result<[String; 2]> {
